@@ -1,0 +1,306 @@
+"""Who calls, and what they may do: the dependency of every route, and the client by which siblings verify credentials.
+
+A sibling never holds the pepper. It asks ``POST /v1/verify`` of credentials, and keeps the answer in process for
+``FRESH_SECONDS`` under HMAC(per-process random, credential): a revocation is therefore seen within that time, with no
+dependency on Valkey. Used by every service.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, Protocol
+from uuid import UUID
+
+import httpx2
+from fastapi import Depends, Request
+from fastapi.security.utils import get_authorization_scheme_param
+from pydantic import SecretStr
+
+from shared import key_format, typeids
+from shared.key_format import Environment
+from shared.problems import (
+    InsufficientScope,
+    MalformedHeader,
+    MultipleCredentials,
+    ServiceUnavailable,
+    TenantMismatch,
+    TenantRequired,
+    Unauthorized,
+)
+from shared.scopes import FAIL_CLOSED_SCOPES
+
+FRESH_SECONDS = 0.5
+"""How long an answer serves without asking again; with the request itself it keeps revocation under one second."""
+GRACE_SECONDS = 30.0
+"""How long reading may go on with an old answer while credentials does not answer at all."""
+ENTRIES_MAX = 50_000
+_VERIFY_TIMEOUT_SECONDS = 2.0
+_CREDENTIAL_CHARS_MAX = 4096
+
+Address = IPv4Address | IPv6Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Realm:
+    """One tenant in one environment: the owner of every row."""
+
+    tenant_id: UUID
+    environment: Environment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """A verified credential. ``tenant_id`` is None for service credentials, which may act for any tenant."""
+
+    credential_id: str
+    kind: key_format.Kind
+    name: str
+    tenant_id: UUID | None
+    environment: Environment
+    scopes: frozenset[str]
+    expires_at: float | None = None
+    """Unix seconds; no answer is used past it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """A principal in one request, acting in one realm."""
+
+    principal: Principal
+    realm: Realm
+    request_id: str
+    ip: Address | None
+
+    @property
+    def actor(self) -> str:
+        """Return the id that audit entries and ``created_by`` name."""
+        return self.principal.credential_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformCaller:
+    """A service principal in a call that belongs to no tenant."""
+
+    principal: Principal
+    request_id: str
+    ip: Address | None
+
+
+class AccessUnavailableError(Exception):
+    """Credentials could not be asked, and no usable answer is at hand."""
+
+
+class Verifier(Protocol):
+    """Turns a credential into a principal."""
+
+    async def verify(self, credential: str, *, ip: Address | None, scope: str) -> Principal | None:
+        """Return the principal, or None for any invalid credential; raises AccessUnavailableError."""
+        ...
+
+
+@dataclass(slots=True)
+class _Entry:
+    principal: Principal | None
+    read_at: float
+
+
+class AccessClient:
+    """The siblings' Verifier: asks credentials, and remembers for half a second."""
+
+    def __init__(self, http: httpx2.AsyncClient, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._http = http
+        self._clock = clock
+        self._fingerprint_key = secrets.token_bytes(32)
+        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
+        self._asking: dict[bytes, asyncio.Task[_Entry]] = {}
+
+    @classmethod
+    def open(cls, credentials_url: str, service_key: SecretStr) -> "AccessClient":
+        """Make a client; it connects at the first question. ``service_key`` needs ``credentials:verify``."""
+        return cls(
+            httpx2.AsyncClient(
+                base_url=credentials_url,
+                headers={"authorization": f"Bearer {service_key.get_secret_value()}"},
+                timeout=_VERIFY_TIMEOUT_SECONDS,
+                trust_env=False,
+                limits=httpx2.Limits(max_connections=50),
+            )
+        )
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        await self._http.aclose()
+
+    async def check(self) -> None:
+        """Raise when credentials does not answer; for readiness."""
+        (await self._http.get("/livez")).raise_for_status()
+
+    async def verify(self, credential: str, *, ip: Address | None, scope: str) -> Principal | None:
+        """Return the principal, or None for any invalid credential; raises AccessUnavailableError.
+
+        ``scope`` decides what happens while credentials does not answer: money, publishing and every change fail closed,
+        reading goes on with an answer at most ``GRACE_SECONDS`` old.
+        """
+        fingerprint = hmac.digest(self._fingerprint_key, f"{credential}\0{ip}".encode(), hashlib.sha256)
+        entry = self._entries.get(fingerprint)
+        if entry is None or self._clock() - entry.read_at >= FRESH_SECONDS:
+            try:
+                entry = await self._ask_once(fingerprint, credential, ip)
+            except (httpx2.HTTPError, ValueError, KeyError, TypeError) as exc:
+                graced = entry is not None and self._clock() - entry.read_at < GRACE_SECONDS
+                if entry is None or not graced or scope in FAIL_CLOSED_SCOPES:
+                    raise AccessUnavailableError from exc
+        principal = entry.principal
+        if principal and principal.expires_at is not None and time.time() >= principal.expires_at:
+            return None
+        return principal
+
+    async def _ask_once(self, fingerprint: bytes, credential: str, ip: Address | None) -> _Entry:
+        """Ask; requests that wait for the same answer share one question."""
+        asking = self._asking.get(fingerprint)
+        if asking is None:
+            asking = asyncio.create_task(self._ask(fingerprint, credential, ip))
+            self._asking[fingerprint] = asking
+            asking.add_done_callback(lambda _task: self._asking.pop(fingerprint, None))
+        return await asyncio.shield(asking)
+
+    async def _ask(self, fingerprint: bytes, credential: str, ip: Address | None) -> _Entry:
+        # The time is taken before the question: an answer is only as fresh as the moment it was read at.
+        asked_at = self._clock()
+        response = await self._http.post(
+            "/v1/verify", json={"credential": credential, **({"source_ip": str(ip)} if ip else {})}
+        )
+        response.raise_for_status()
+        answer = response.json()
+        entry = _Entry(principal_from_wire(answer["principal"]) if answer["valid"] else None, asked_at)
+        self._entries[fingerprint] = entry
+        self._entries.move_to_end(fingerprint)
+        while len(self._entries) > ENTRIES_MAX:
+            self._entries.popitem(last=False)
+        return entry
+
+
+def principal_to_wire(principal: Principal) -> dict[str, Any]:
+    """Return the JSON form in the answer of ``POST /v1/verify``."""
+    return {
+        "credential_id": principal.credential_id,
+        "kind": principal.kind,
+        "name": principal.name,
+        "tenant_id": typeids.encode("ten", principal.tenant_id) if principal.tenant_id else None,
+        "environment": principal.environment,
+        "scopes": sorted(principal.scopes),
+        "expires_at": principal.expires_at,
+    }
+
+
+def principal_from_wire(data: dict[str, Any]) -> Principal:
+    """Read the JSON form; raises KeyError, TypeError or ValueError for anything else."""
+    return Principal(
+        credential_id=data["credential_id"],
+        kind=data["kind"],
+        name=data["name"],
+        tenant_id=typeids.decode("ten", data["tenant_id"]) if data["tenant_id"] else None,
+        environment=data["environment"],
+        scopes=frozenset(data["scopes"]),
+        expires_at=data["expires_at"],
+    )
+
+
+def require(scope: str) -> Any:
+    """Return the dependency that authenticates, demands ``scope``, and names the realm."""
+
+    async def caller(request: Request) -> Caller:
+        principal = await _authenticate(request, scope)
+        result = Caller(
+            principal=principal,
+            realm=_realm(request, principal),
+            request_id=request.state.request_id,
+            ip=request.state.ip,
+        )
+        request.state.caller = result
+        return result
+
+    caller.required_scope = scope  # type: ignore[attr-defined]  # read by the OpenAPI document, see required_scope
+    return Depends(caller)
+
+
+def require_platform(scope: str) -> Any:
+    """Return the dependency for calls outside any tenant: a service credential with ``scope``."""
+
+    async def caller(request: Request) -> PlatformCaller:
+        principal = await _authenticate(request, scope)
+        if principal.tenant_id is not None:
+            raise InsufficientScope(scope)
+        result = PlatformCaller(principal=principal, request_id=request.state.request_id, ip=request.state.ip)
+        request.state.caller = result
+        return result
+
+    caller.required_scope = scope  # type: ignore[attr-defined]  # see require
+    return Depends(caller)
+
+
+def required_scope(route: object) -> str | None:
+    """Return the scope a route demands, for its documentation; None where it demands no credential."""
+    for dependency in getattr(getattr(route, "dependant", None), "dependencies", ()):
+        scope = getattr(dependency.call, "required_scope", None)
+        if scope is not None:
+            return str(scope)
+    return None
+
+
+async def _authenticate(request: Request, scope: str) -> Principal:
+    credential = _credential(request)
+    # A JSON Web Token has dots and is judged by credentials; anything else must carry a right checksum.
+    if credential is None or ("." not in credential and key_format.parse(credential) is None):
+        raise Unauthorized
+    verify: Callable[..., Awaitable[Principal | None]] = request.app.state.resources.access.verify
+    try:
+        principal = await verify(credential, ip=request.state.ip, scope=scope)
+    except AccessUnavailableError as exc:
+        raise ServiceUnavailable("The credential could not be verified just now; nothing was done.") from exc
+    if principal is None:
+        raise Unauthorized
+    if scope not in principal.scopes:
+        raise InsufficientScope(scope)
+    return principal
+
+
+def _credential(request: Request) -> str | None:
+    authorization = request.headers.get("authorization")
+    api_key = request.headers.get("x-api-key")
+    if authorization is not None and api_key is not None:
+        raise MultipleCredentials
+    if authorization is not None:
+        scheme, credential = get_authorization_scheme_param(authorization)
+        if scheme.lower() != "bearer":
+            return None
+    else:
+        credential = api_key or ""
+    return credential if 0 < len(credential) <= _CREDENTIAL_CHARS_MAX else None
+
+
+def _realm(request: Request, principal: Principal) -> Realm:
+    named_tenant = request.headers.get("x-tenant-id")
+    named_environment = request.headers.get("x-environment")
+    if named_environment not in {None, "live", "test"}:
+        raise MalformedHeader("X-Environment is live or test.")
+    try:
+        tenant_id = typeids.decode("ten", named_tenant) if named_tenant is not None else None
+    except typeids.MalformedIdError as exc:
+        raise MalformedHeader("X-Tenant-Id is a ten_… id.") from exc
+    if principal.tenant_id is not None:
+        if tenant_id not in {None, principal.tenant_id} or named_environment not in {None, principal.environment}:
+            raise TenantMismatch
+        return Realm(tenant_id=principal.tenant_id, environment=principal.environment)
+    if tenant_id is None:
+        raise TenantRequired
+    environment: Environment = "test" if named_environment == "test" else "live"
+    if principal.environment == "test" and environment != "test":
+        raise TenantMismatch("A test credential acts in the test environment only: send X-Environment: test.")
+    return Realm(tenant_id=tenant_id, environment=environment)

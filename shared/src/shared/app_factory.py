@@ -1,0 +1,205 @@
+"""The application factory of all services: problems, request ids, health, metrics and a documentation page without internet.
+
+Used by each service's ``app.py``.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol
+
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import ORJSONResponse
+from fastapi_offline import FastAPIOffline
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from shared.access import required_scope
+from shared.database import Database
+from shared.problems import (
+    PROBLEM_MEDIA_TYPE,
+    PROBLEM_SCHEMA,
+    MethodNotAllowed,
+    NotFound,
+    PointedError,
+    Problem,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
+from shared.request_body import ProblemRaisedWhileReadingError
+from shared.request_envelope import RequestEnvelope
+from shared.settings import ServiceSettings
+from shared.strict_json import pointer_of
+from shared.telemetry import HttpMetrics, configure_logging, new_registry
+from shared.typeids import MalformedIdError
+
+_READINESS_TIMEOUT_SECONDS = 2.0
+
+Check = Callable[[], Awaitable[None]]
+
+
+class Resources(Protocol):
+    """What the factory needs of a service's ``resources.py``."""
+
+    database: Database
+
+    def checks(self) -> Mapping[str, Check]:
+        """Return the readiness checks by the part's name; each raises when its part does not answer."""
+        ...
+
+
+def create_service_app(
+    *,
+    title: str,
+    version: str,
+    description: str,
+    settings: ServiceSettings,
+    open_resources: Callable[[CollectorRegistry], AbstractAsyncContextManager[Resources]],
+    routers: Sequence[APIRouter],
+) -> FastAPI:
+    """Return a service's application. Does no I/O: resources are opened when the server starts it."""
+    configure_logging(service=title, level=settings.log_level, log_format=settings.log_format)
+    registry = new_registry()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_resources(registry) as resources:
+            app.state.resources = resources
+            yield
+
+    app: FastAPI = FastAPIOffline(
+        title=f"Causeway {title}",
+        version=version,
+        description=description,
+        lifespan=lifespan,
+        default_response_class=ORJSONResponse,
+        redirect_slashes=False,
+    )
+    app.state.settings = settings
+    app.state.registry = registry
+    app.add_middleware(RequestEnvelope, metrics=HttpMetrics(registry), trusted_proxies=settings.trusted_proxies)
+    _answer_problems(app)
+    for router in routers:
+        app.include_router(router)
+    _add_health(app, registry)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    return app
+
+
+def _answer_problems(app: FastAPI) -> None:
+    async def problem_raised(request: Request, exc: Exception) -> Response:
+        assert isinstance(exc, Problem)
+        return problem_response(request, exc)
+
+    async def malformed_id(request: Request, _exc: Exception) -> Response:
+        return problem_response(request, NotFound())
+
+    async def validation_failed(request: Request, exc: Exception) -> Response:
+        assert isinstance(exc, RequestValidationError)
+        return problem_response(request, _validation_problem(exc))
+
+    async def http_exception(request: Request, exc: Exception) -> Response:
+        assert isinstance(exc, StarletteHTTPException)
+        return problem_response(request, _problem_of_http_exception(exc))
+
+    app.add_exception_handler(Problem, problem_raised)
+    app.add_exception_handler(MalformedIdError, malformed_id)
+    app.add_exception_handler(RequestValidationError, validation_failed)
+    app.add_exception_handler(StarletteHTTPException, http_exception)
+
+
+def problem_response(request: Request, problem: Problem) -> Response:
+    """Return the RFC 9457 answer for a problem."""
+    return ORJSONResponse(
+        problem.body(request.state.request_id),
+        status_code=problem.status,
+        headers=problem.headers,
+        media_type=PROBLEM_MEDIA_TYPE,
+    )
+
+
+def _problem_of_http_exception(exc: StarletteHTTPException) -> Problem:
+    if isinstance(exc, ProblemRaisedWhileReadingError):
+        return exc.problem
+    if exc.status_code == MethodNotAllowed.status:
+        return MethodNotAllowed(headers=exc.headers)
+    if exc.status_code == NotFound.status:
+        return NotFound("There is no such path.")
+    if isinstance(exc, HTTPException) and exc.status_code < ValidationFailed.status:
+        return ValidationFailed("The body could not be read.")
+    raise exc
+
+
+def _validation_problem(exc: RequestValidationError) -> Problem:
+    errors: list[PointedError] = []
+    for error in exc.errors():
+        if error["type"] in {"missing", "model_attributes_type", "dict_type"} and error["loc"] == ("body",):
+            if isinstance(error.get("input"), bytes):
+                return UnsupportedMediaType("Send the body as application/json.")
+            errors.append({"pointer": "", "detail": "a JSON object is required"})
+            continue
+        place, *path = error["loc"] or ("body",)
+        pointer = pointer_of(tuple(path)) if place == "body" else "/".join(str(part) for part in (place, *path))
+        errors.append({"pointer": pointer, "detail": error["msg"]})
+        if place == "path" and isinstance(error.get("ctx", {}).get("error"), MalformedIdError):
+            return NotFound()
+    return ValidationFailed(errors=errors)
+
+
+def _add_health(app: FastAPI, registry: CollectorRegistry) -> None:
+    router = APIRouter(tags=["health"])
+
+    @router.get("/livez", summary="The process runs")
+    async def livez() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get("/readyz", summary="Every part it needs answers", responses={503: {"description": "A part does not"}})
+    async def readyz(request: Request) -> Response:
+        failing = await failing_parts(request.app.state.resources.checks())
+        body = {"status": "failing" if failing else "ok", "failing": failing}
+        return ORJSONResponse(body, status_code=503 if failing else 200)
+
+    @router.get("/metrics", summary="Prometheus metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    app.include_router(router)
+
+
+async def failing_parts(checks: Mapping[str, Check]) -> dict[str, str]:
+    """Run all checks side by side under one time limit; return the failing parts with the kind of failure."""
+
+    async def run(check: Check) -> str | None:
+        try:
+            async with asyncio.timeout(_READINESS_TIMEOUT_SECONDS):
+                await check()
+        except Exception as exc:  # noqa: BLE001 - whatever stops a part from answering is what readiness reports
+            return type(exc).__name__
+        return None
+
+    results = await asyncio.gather(*(run(check) for check in checks.values()))
+    return {name: failure for name, failure in zip(checks, results, strict=True) if failure}
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema:
+        return app.openapi_schema
+    schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    components = schema.setdefault("components", {})
+    components.setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
+    components["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key or access token."},
+        "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    for route in app.routes:
+        scope = required_scope(route)
+        if scope is None:
+            continue
+        for method in getattr(route, "methods", ()):
+            operation = schema["paths"][getattr(route, "path_format", "")][method.lower()]
+            operation["security"] = [{"bearer": []}, {"api_key": []}]
+            operation["description"] = f"{operation.get('description', '')}\n\nScope: `{scope}`.".strip()
+    app.openapi_schema = schema
+    return schema

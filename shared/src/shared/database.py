@@ -1,0 +1,92 @@
+"""Postgres through SQLAlchemy and asyncpg, and the one transaction of a request.
+
+A request's transaction commits before its answer leaves: on this FastAPI a plain ``yield`` dependency finishes after the
+response was sent, hence ``scope="function"``. Used by every service.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import orjson
+from fastapi import Depends, Request
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+_STATEMENT_TIMEOUT_MS = 30_000
+_IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000
+_CONNECT_TIMEOUT_SECONDS = 5
+# SQLSTATE classes: connection exceptions, operator intervention (shutdown, crash, starting up), insufficient resources.
+_UNAVAILABLE_SQLSTATES = ("08", "57P", "53")
+
+
+class Database:
+    """One service's database: the engine and its sessions."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+
+    @classmethod
+    def open(cls, url: str, *, application_name: str, pool_size: int = 10) -> "Database":
+        """Make the pool; no connection is opened before the first use."""
+        engine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_timeout=10,
+            pool_pre_ping=False,
+            pool_use_lifo=True,
+            json_serializer=lambda value: orjson.dumps(value).decode(),
+            json_deserializer=orjson.loads,
+            connect_args={
+                "timeout": _CONNECT_TIMEOUT_SECONDS,
+                "server_settings": {
+                    "application_name": application_name,
+                    "statement_timeout": str(_STATEMENT_TIMEOUT_MS),
+                    "idle_in_transaction_session_timeout": str(_IDLE_IN_TRANSACTION_TIMEOUT_MS),
+                    "timezone": "UTC",
+                },
+            },
+        )
+        return cls(engine)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """Open a session in a transaction: commits at the end, rolls back on any error."""
+        async with self._sessions.begin() as session:
+            yield session
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection]:
+        """Open a connection in a transaction, for bulk statements that need no session."""
+        async with self.engine.begin() as connection:
+            yield connection
+
+    async def check(self) -> None:
+        """Raise if the server does not answer; for readiness."""
+        async with self.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def aclose(self) -> None:
+        """Close every pooled connection."""
+        await self.engine.dispose()
+
+
+async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
+    """Give a route its transaction; it is committed before the answer leaves."""
+    async with request.app.state.resources.database.transaction() as session:
+        yield session
+
+
+Transaction = Annotated[AsyncSession, Depends(transaction, scope="function")]
+
+
+def is_unavailable(exc: BaseException) -> bool:
+    """Tell whether an error means that the server, or a connection to it, was not to be had (so: try again later)."""
+    if isinstance(exc, DBAPIError):
+        sqlstate = getattr(exc.orig, "sqlstate", None) or ""
+        return exc.connection_invalidated or sqlstate.startswith(_UNAVAILABLE_SQLSTATES)
+    return isinstance(exc, OSError | PoolTimeoutError | InterfaceError)

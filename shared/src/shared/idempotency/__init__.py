@@ -1,0 +1,95 @@
+"""Idempotency-Key on creating POSTs: the same key and body give the first answer again. Used by every service.
+
+Everything happens in the request's own transaction: the object, and the memory of the answer, commit together or not at all.
+The answer is kept without its secrets. Modelled on draft-ietf-httpapi-idempotency-key-header.
+"""
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import orjson
+from fastapi import Depends, Header, Request, Response
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.access import Realm
+from shared.idempotency import repository
+from shared.problems import IdempotencyInProgress, IdempotencyMismatch, MalformedHeader
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotencyKey:
+    """The header's value, and what identifies the request it came with."""
+
+    key: str
+    fingerprint: bytes
+
+
+async def _idempotency_key(
+    request: Request,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            description="Any text of 1-255 printable characters; a repeated request with it does nothing twice.",
+            max_length=255,
+        ),
+    ] = None,
+) -> IdempotencyKey | None:
+    if idempotency_key is None:
+        return None
+    if not _KEY.fullmatch(idempotency_key):
+        raise MalformedHeader("Idempotency-Key takes 1-255 printable ASCII characters without spaces.")
+    body = await request.body()
+    identity = f"{request.method} {request.url.path}\0".encode() + body
+    return IdempotencyKey(key=idempotency_key, fingerprint=hashlib.sha256(identity).digest())
+
+
+OptionalIdempotencyKey = Annotated[IdempotencyKey | None, Depends(_idempotency_key)]
+
+
+async def answer_once(
+    session: AsyncSession,
+    *,
+    realm: Realm,
+    key: IdempotencyKey | None,
+    create: Callable[[], Awaitable[BaseModel]],
+    status: int = 201,
+    secret_fields: frozenset[str] = frozenset(),
+) -> Response:
+    """Run ``create`` unless this key was answered before; then give that answer again, without its secrets.
+
+    Raises IdempotencyMismatch for another body under the key, IdempotencyInProgress while the first one runs.
+    """
+    headers = {"Cache-Control": "no-store"} if secret_fields else {}
+    if key is None:
+        return _json((await create()).model_dump(mode="json"), status, headers)
+    if not await repository.try_lock(session, realm=realm, key=key.key):
+        raise IdempotencyInProgress
+    kept = await repository.find(session, realm=realm, key=key.key)
+    if kept is not None:
+        if kept.fingerprint != key.fingerprint:
+            raise IdempotencyMismatch
+        return Response(
+            kept.body,
+            status_code=kept.status,
+            media_type="application/json",
+            headers={**headers, "Idempotency-Replayed": "true"},
+        )
+    body = (await create()).model_dump(mode="json")
+    shown_again = {name: value for name, value in body.items() if name not in secret_fields}
+    await repository.keep(
+        session,
+        realm=realm,
+        key=key.key,
+        answer=repository.KeptAnswer(fingerprint=key.fingerprint, status=status, body=orjson.dumps(shown_again)),
+    )
+    return _json(body, status, headers)
+
+
+def _json(body: object, status: int, headers: dict[str, str]) -> Response:
+    return Response(orjson.dumps(body), status_code=status, media_type="application/json", headers=headers)

@@ -1,0 +1,62 @@
+"""Keyset pagination: newest first, stable under inserts. Used by every service's lists."""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import Annotated, Generic, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.problems import ValidationFailed
+
+LIMIT_MAX = 200
+LIMIT_DEFAULT = 50
+
+Item = TypeVar("Item")
+Row = TypeVar("Row")
+
+
+class PageQuery(BaseModel):
+    """``?limit=&cursor=``; a list's own filters derive from this. Unknown parameters are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Field(ge=1, le=LIMIT_MAX, description="How many to return.")] = LIMIT_DEFAULT
+    cursor: Annotated[str | None, Field(max_length=128, description="`next_cursor` of the page before.")] = None
+
+    @property
+    def position(self) -> UUID | None:
+        """Return the id after which the page starts; raises ValidationFailed for a cursor that is none of ours."""
+        return None if self.cursor is None else decode_cursor(self.cursor)
+
+
+class Page(BaseModel, Generic[Item]):
+    """One page of a list."""
+
+    data: list[Item]
+    next_cursor: str | None = None
+
+
+def encode_cursor(position: UUID) -> str:
+    """Return an opaque cursor for the last id of a page."""
+    return base64.urlsafe_b64encode(position.bytes).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str) -> UUID:
+    """Return the id in a cursor; raises ValidationFailed."""
+    try:
+        return UUID(bytes=base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (ValueError, binascii.Error) as exc:
+        raise ValidationFailed(errors=[{"pointer": "query/cursor", "detail": "not a cursor of this list"}]) from exc
+
+
+def page_of(
+    rows: Sequence[Row], *, limit: int, position: Callable[[Row], UUID], item: Callable[[Row], Item]
+) -> Page[Item]:
+    """Make a page of up to ``limit`` from ``limit + 1`` rows read; the extra one says that there is more."""
+    shown = rows[:limit]
+    more = len(rows) > limit
+    return Page(
+        data=[item(row) for row in shown], next_cursor=encode_cursor(position(shown[-1])) if more and shown else None
+    )

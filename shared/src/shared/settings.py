@@ -1,0 +1,77 @@
+"""Settings from the environment, prefix ``CAUSEWAY_``; any of them may come from a file named by ``<NAME>_FILE``.
+
+Used by every service, which adds its own in its ``settings.py``.
+"""
+
+import os
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "CAUSEWAY_"
+
+Network = IPv4Network | IPv6Network
+
+
+def _networks(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+    return value
+
+
+def _asyncpg_url(value: str) -> str:
+    """Accept the plain URL that other tools use as well."""
+    for scheme in ("postgresql://", "postgres://"):
+        if value.startswith(scheme):
+            return "postgresql+asyncpg://" + value.removeprefix(scheme)
+    return value
+
+
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
+DatabaseUrl = Annotated[str, AfterValidator(_asyncpg_url)]
+
+
+class ServiceSettings(BaseSettings):
+    """What each service needs. Secrets are SecretStr: their repr never shows them."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+    database_url: DatabaseUrl
+    queue_url: str
+    database_pool_size: int = 10
+
+    credentials_url: str = "http://127.0.0.1:8001"
+    dispatcher_url: str = "http://127.0.0.1:8002"
+    gateway_url: str = "http://127.0.0.1:8003"
+
+    trusted_proxies: Networks = ()
+    egress_allow_cidrs: Networks = ()
+
+    sealing_keys: SecretStr = SecretStr("")
+    """``<id>:<base64 of 32 bytes>``, comma-separated; the first seals, all open."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+
+    @classmethod
+    def load(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """Read the environment; raises pydantic.ValidationError naming each missing or malformed variable."""
+        environment = os.environ if environment is None else environment
+        values: dict[str, Any] = {}
+        for name in cls.model_fields:
+            variable = PREFIX + name.upper()
+            path = environment.get(f"{variable}_FILE")
+            if path is not None:
+                values[name] = Path(path).read_text(encoding="utf-8").strip()
+            elif variable in environment:
+                values[name] = environment[variable]
+        return cls(**values)
+
+    @classmethod
+    def for_documentation(cls) -> Self:
+        """Return settings with which an application can be made and described, but not started."""
+        return cls(database_url="postgresql://documentation", queue_url="redis://documentation")
