@@ -28,6 +28,52 @@ class StopStep:
     wait_seconds: float
 
 
+class ChildProcess:
+    """A process that we own and may start again and again; a subclass says how in its `spawn()`.
+
+    `stop_steps` is how it wants to be asked to end; whoever is still there after them gets SIGKILL.
+    """
+
+    stop_steps: Sequence[StopStep] = (StopStep(signal.SIGTERM, wait_seconds=8.0),)
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def exit_code(self) -> int | None:
+        """None while it runs, and before it has been started; minus the signal that ended it."""
+        return self._process.poll() if self._process else None
+
+    def send_signal(self, wanted: signal.Signals) -> None:
+        """Pass a signal on; a process that has ended is left alone."""
+        if self._process is not None:
+            self._process.send_signal(wanted)
+
+    def stop(self) -> None:
+        """End it in order, by `stop_steps`. Returns when it has ended."""
+        if self._process is None:
+            return
+        for step in self.stop_steps:
+            self._process.send_signal(step.signal)
+            try:
+                self._process.wait(timeout=step.wait_seconds)
+            except subprocess.TimeoutExpired:
+                continue
+            return
+        self.kill()
+
+    def kill(self) -> None:
+        """End it as a crash does: SIGKILL. Returns when it has ended."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
 def spawn(
     command: Sequence[str],
     *,
@@ -53,18 +99,3 @@ def spawn(
         cwd=working_dir,
         start_new_session=True,
     )
-
-
-def stop(process: subprocess.Popen[bytes], steps: Sequence[StopStep]) -> int:
-    """End a process by the steps, then with SIGKILL; returns its exit code. One that has ended already is fine."""
-    for step in steps:
-        if process.poll() is not None:
-            break
-        process.send_signal(step.signal)
-        try:
-            return process.wait(timeout=step.wait_seconds)
-        except subprocess.TimeoutExpired:
-            continue
-    if process.poll() is None:
-        process.kill()
-    return process.wait()

@@ -1,13 +1,21 @@
 """What PostgreSQL and Valkey have in common when they run as our children."""
 
+import os
 import secrets
+import signal
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar
 
 import psutil  # type: ignore[import-untyped]  # the package ships no types
 
+from embedded.child_process import ChildProcess
+from embedded.folder_lock import FolderLock
+from embedded.ports import free_port
+
 LOG_BYTES_MAX = 20 * 1024 * 1024
+START_TIMEOUT_SECONDS = 30.0
 _LOG_LINES_SHOWN = 15
 _READY_POLL_SECONDS = 0.01
 _LEFTOVER_WAIT_SECONDS = 5.0
@@ -21,71 +29,103 @@ class EngineStartError(EngineError):
     """The engine ended, or was not ready in time; the message holds the end of its log."""
 
 
-class Engine(Protocol):
-    """A server that runs as a child process of ours and keeps its data in one folder."""
+class EngineProcess(ChildProcess, ABC):
+    """One server over one data folder: `start()`, `stop()`, `kill()` and again `start()`.
 
-    @property
-    def pid(self) -> int | None: ...
-    def spawn(self) -> None:
-        """Start the process and return at once."""
+    `data_dir` is made when missing and keeps the server's data, its password and its log; one object at a time may own
+    it. `port` 0 takes a free one and keeps it for the life of this object. `durable=False` skips fsync, for tests.
+    """
 
+    title: ClassVar[str]
+
+    def __init__(self, data_dir: Path, *, port: int = 0, durable: bool = True) -> None:
+        self.data_dir = data_dir.resolve()
+        self.port = port
+        self.durable = durable
+        self.log_path = self.data_dir / f"{self.title.lower()}.log"
+        self.password = ""
+        self._lock: FolderLock | None = None
+
+    @abstractmethod
     def is_ready(self) -> bool:
         """Tell whether it answers; raises EngineStartError when the process has ended."""
 
-    def exit_code(self) -> int | None:
-        """None while the process runs."""
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Make the data folder's content ready for a server, also after a crash."""
+
+    @abstractmethod
+    def _launch(self) -> None:
+        """Start the server's process."""
+
+    def start(self) -> None:
+        """Return when the server answers. Raises EngineStartError with the end of the log."""
+        self.spawn()
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while not self.is_ready():
+            if time.monotonic() > deadline:
+                self.kill()
+                raise EngineStartError(f"{self.title} was not ready within {START_TIMEOUT_SECONDS:.0f} s")
+            time.sleep(_READY_POLL_SECONDS)
+
+    def spawn(self) -> None:
+        """Start the process and return at once; `is_ready()` tells the rest."""
+        if self.is_running:
+            raise EngineStartError(f"this {self.title} runs already")
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        # Held over a crash and restart; without it a second owner would take the first one's server for a leftover.
+        self._lock = self._lock or FolderLock(self.data_dir)
+        self.password = self.password or self._kept_password()
+        self.port = self.port or free_port()
+        self._prepare()
+        if self.log_path.exists() and self.log_path.stat().st_size > LOG_BYTES_MAX:
+            self.log_path.unlink()
+        self._launch()
 
     def stop(self) -> None:
-        """Orderly, with its data flushed."""
+        super().stop()
+        self._let_go()
 
     def kill(self) -> None:
-        """As a crash: SIGKILL."""
+        super().kill()
+        self._let_go()
 
+    def ended_error(self) -> EngineStartError:
+        """Build the error for a server that ended instead of getting ready."""
+        try:
+            lines = self.log_path.read_text(errors="replace").splitlines()[-_LOG_LINES_SHOWN:]
+        except OSError:
+            lines = ["(no log)"]
+        return EngineStartError("\n".join([f"{self.title} ended at once; the end of {self.log_path}:", *lines]))
 
-def wait_until_ready(engine: Engine, *, timeout_seconds: float) -> None:
-    deadline = time.monotonic() + timeout_seconds
-    while not engine.is_ready():
-        if time.monotonic() > deadline:
-            engine.kill()
-            raise EngineStartError(f"{type(engine).__name__} was not ready within {timeout_seconds:.0f} s")
-        time.sleep(_READY_POLL_SECONDS)
+    def _let_go(self) -> None:
+        if self._lock:
+            self._lock.release()
+            self._lock = None
 
-
-def kept_password(path: Path) -> str:
-    """Read the password from this file; make one, with mode 0600, when the file is missing."""
-    try:
+    def _kept_password(self) -> str:
+        path = self.data_dir / f"{self.title.lower()}.password"
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_urlsafe(24))
         return path.read_text().strip()
-    except FileNotFoundError:
-        password = secrets.token_urlsafe(24)
-        path.touch(mode=0o600)
-        path.write_text(password)
-        return password
 
 
-def end_leftover(pid: int, *, data_dir: Path) -> None:
-    """End a server that an earlier, killed run left behind on the same data; ignore any other owner of the pid."""
+def end_leftover(pid: int, *, of: Path) -> bool:
+    """End a server that a killed run left behind on the data in `of`; False when the pid is somebody else's."""
     try:
         process = psutil.Process(pid)
-        if not any(str(data_dir) in argument for argument in process.cmdline()):
-            return
-        process.terminate()
+        if not any(str(of) in argument for argument in process.cmdline()):
+            return False
+        process.send_signal(signal.SIGINT)
         process.wait(timeout=_LEFTOVER_WAIT_SECONDS)
     except psutil.TimeoutExpired:
         process.kill()
-    except psutil.Error:
-        return
+    except psutil.NoSuchProcess:
+        return True
+    return True
 
 
-def log_tail(path: Path) -> str:
-    """Read the last lines of an engine's log, for an error message."""
-    try:
-        lines = path.read_text(errors="replace").splitlines()
-    except OSError:
-        return "(no log)"
-    return "\n".join(lines[-_LOG_LINES_SHOWN:])
-
-
-def trim_log(path: Path) -> None:
-    """Start the log afresh once it has grown past its limit."""
-    if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
-        path.unlink()
+def engine_environment() -> dict[str, str]:
+    """Return the whole environment of an engine: nothing of the caller's, whose variables change what servers do."""
+    return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}

