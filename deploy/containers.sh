@@ -1,0 +1,176 @@
+#!/usr/bin/env bash
+# Proves the containers: builds every image, starts the whole stack, runs the main job against it, kills a worker in the middle of
+# deliveries, stops in order and removes everything again. `make containers` runs this. It works in a project of its own with free
+# ports and fresh secrets, so it leaves a stack that already runs here alone. Exit code 0 says that all held.
+#   CAUSEWAY_BUILD_NETWORK   the network of the builds (default: host)
+#   CAUSEWAY_KEEP=1          leave the stack running at the end and say how to remove it
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if ! docker info >/dev/null 2>&1; then
+  echo "No container engine answers here, so nothing was built and nothing is proved by this run."
+  echo "To run it: install Docker Engine with Compose (https://docs.docker.com/engine/install/), start it, and repeat 'make containers'."
+  exit 0
+fi
+if docker compose version >/dev/null 2>&1; then compose=(docker compose); else compose=(docker-compose); fi
+if ! "${compose[@]}" version >/dev/null 2>&1; then
+  echo "A container engine runs here but Compose is missing, so nothing was built and nothing is proved by this run."
+  echo "To run it: install the Compose plugin (https://docs.docker.com/compose/install/) and repeat 'make containers'."
+  exit 0
+fi
+python=.venv/bin/python
+[[ -x $python ]] || { echo "run 'make setup' first: the main job is driven by $python" >&2; exit 1; }
+
+work=$(mktemp -d)
+services=(credentials webhook-dispatcher wallet-gateway)
+free_ports() { "$python" -c 'import socket
+sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
+print(*(s.getsockname()[1] for s in sockets))'; }
+read -r CAUSEWAY_CREDENTIALS_PORT CAUSEWAY_DISPATCHER_PORT CAUSEWAY_GATEWAY_PORT CAUSEWAY_RECEIVER_PORT < <(free_ports)
+export CAUSEWAY_CREDENTIALS_PORT CAUSEWAY_DISPATCHER_PORT CAUSEWAY_GATEWAY_PORT CAUSEWAY_RECEIVER_PORT
+export COMPOSE_PROJECT_NAME=causeway-proof CAUSEWAY_VERSION=proof CAUSEWAY_BIND_ADDRESS=127.0.0.1
+export CAUSEWAY_SECRETS_DIR=$work/secrets CAUSEWAY_TRY_SUBNET=${CAUSEWAY_TRY_SUBNET:-172.29.93.0/27}
+CAUSEWAY_TRY_SECRET=whsec_$(head -c 32 /dev/urandom | base64)
+export CAUSEWAY_TRY_SECRET
+compose+=(-f docker-compose.yml -f deploy/docker-compose.try.yml)
+
+table=()
+row() { table+=("$(printf '  %-46s %s' "$1" "$2")"); printf '%s: %s\n' "$1" "$2"; }
+say() { printf '\n== %s\n' "$*"; }
+now() { date +%s.%N; }
+since() { awk -v from="$1" -v to="$(now)" 'BEGIN { printf "%.1f", to - from }'; }
+
+finish() {
+  local code=$?
+  if ((code != 0)); then
+    say "failed; the last lines of every container"
+    "${compose[@]}" ps || true
+    "${compose[@]}" logs --tail 25 --no-color || true
+  fi
+  if [[ ${CAUSEWAY_KEEP:-0} == 1 ]]; then
+    echo "left running as project $COMPOSE_PROJECT_NAME; its secrets are in $CAUSEWAY_SECRETS_DIR"
+    echo "remove it: docker ps -aq --filter label=com.docker.compose.project=$COMPOSE_PROJECT_NAME | xargs docker rm -fv"
+  else
+    "${compose[@]}" down -v --timeout 20 >/dev/null 2>&1 || true
+    rm -rf "$work"
+  fi
+  exit "$code"
+}
+
+build() {
+  local service image
+  for service in "${services[@]}"; do
+    image=causeway/$service:$CAUSEWAY_VERSION
+    docker build --quiet --network "${CAUSEWAY_BUILD_NETWORK:-host}" -f deploy/Dockerfile --build-arg "SERVICE=$service" -t "$image" . >/dev/null
+    row "image $image" "$(size_mb "$image") MB"
+  done
+  docker build --quiet --network "${CAUSEWAY_BUILD_NETWORK:-host}" -f deploy/try/Dockerfile -t "causeway/try-receiver:$CAUSEWAY_VERSION" . >/dev/null
+  row "  of which the base python:3.13-slim" "$(size_mb python:3.13-slim) MB"
+}
+size_mb() { docker image inspect --format '{{.Size}}' "$1" | awk '{ printf "%.0f", $1 / 1e6 }'; }
+
+containers() { "${compose[@]}" ps -aq "$@"; }
+# Every container with a health check runs and is healthy; the one-shot migrations have none.
+all_healthy() {
+  local states
+  states=$(containers "$@" | xargs docker inspect --format '{{if .State.Health}}{{.State.Running}} {{.State.Health.Status}}{{end}}')
+  ! grep -qvE '^(true healthy)?$' <<<"$states"
+}
+wait_healthy() {
+  local deadline=$((SECONDS + $1))
+  shift
+  until all_healthy "$@"; do
+    ((SECONDS < deadline)) || { echo "not healthy in time: $*" >&2; return 1; }
+    sleep 0.3
+  done
+}
+
+start() {
+  local started
+  started=$(now)
+  "${compose[@]}" up -d --no-build
+  wait_healthy 120
+  row "seconds from 'up' until everything is healthy" "$(since "$started")"
+  row "containers running" "$(containers | xargs docker inspect --format '{{.State.Running}}' | grep -c true)"
+}
+
+# What must be true of every service's container, asked of the engine and not of the file.
+check_hardening() {
+  local id found published=()
+  for id in $(containers credentials-api credentials-worker webhook-dispatcher-api webhook-dispatcher-worker wallet-gateway-api wallet-gateway-worker); do
+    found="$(docker exec "$id" id -u) $(docker inspect --format '{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.RestartPolicy.Name}}' "$id")"
+    [[ $found == "10001 true [ALL] unless-stopped" ]] || { echo "$id is not hardened: $found" >&2; return 1; }
+  done
+  mapfile -t published < <(containers | xargs docker inspect --format '{{range $port, $to := .NetworkSettings.Ports}}{{if $to}}{{$port}} {{end}}{{end}}' | grep -o '[0-9]*/tcp' | sort)
+  [[ ${published[*]} == "8001/tcp 8002/tcp 8003/tcp 8010/tcp" ]] || { echo "published: ${published[*]}" >&2; return 1; }
+  row "all services: uid 10001, read-only, no capability" "yes"
+  row "published ports (8010 is the trial's receiver)" "${published[*]}"
+}
+
+job() { "$python" deploy/try/main_job.py --state "$work/job.json" "$@"; }
+to_stream() { # FIRST COUNT: put events on the queue as another system inside the network would
+  local answers
+  answers=$(job stream --first "$1" --count "$2" | "${compose[@]}" exec -T valkey sh -c \
+    'REDISCLI_AUTH=$(sed -n "s/^requirepass //p" /run/secrets/valkey_conf); export REDISCLI_AUTH VALKEYCLI_AUTH="$REDISCLI_AUTH"; valkey-cli' | tr -d '\r')
+  (($(grep -cE '^"?[0-9]+-[0-9]+"?$' <<<"$answers") == $2)) || { echo "the queue took not all of $2 events: ${answers:0:500}" >&2; return 1; }
+}
+
+main_job() {
+  job prepare --credentials-url "http://127.0.0.1:$CAUSEWAY_CREDENTIALS_PORT" --dispatcher-url "http://127.0.0.1:$CAUSEWAY_DISPATCHER_PORT" \
+    --platform-key-file "$CAUSEWAY_SECRETS_DIR/platform_key" \
+    --receiver-url http://receiver:8010/ --receiver-counts-url "http://127.0.0.1:$CAUSEWAY_RECEIVER_PORT/counts"
+  to_stream 1 300
+  job publish --first 301 --count 200
+  row "main job, 300 events queued and 200 over HTTP" "$(job settle --expected 500)"
+}
+
+# Kills as the kernel would. A container in the engine's own process namespace does it, because 'docker kill' counts as a wish to
+# stop, from inside a container its first process cannot be killed, and the engine may run in a virtual machine.
+kill_worker() {
+  local id pid killed
+  id=$(containers webhook-dispatcher-worker | head -1)
+  pid=$(docker inspect --format '{{.State.Pid}}' "$id")
+  to_stream 501 1000
+  docker run --rm --pid host --network none --user 0:0 "causeway/webhook-dispatcher:$CAUSEWAY_VERSION" \
+    python -c 'import os, sys; os.kill(int(sys.argv[1]), 9)' "$pid"
+  killed=$(now)
+  until [[ $(docker inspect --format '{{.State.Running}} {{.State.Pid}}' "$id") =~ ^true\ [1-9] && $(docker inspect --format '{{.State.Pid}}' "$id") != "$pid" ]]; do
+    sleep 0.1
+  done
+  row "worker killed (-9) under load: runs again after" "$(since "$killed") s, restarts: $(docker inspect --format '{{.RestartCount}}' "$id")"
+  wait_healthy 60 webhook-dispatcher-worker
+  row "  healthy again after" "$(since "$killed") s"
+  row "  1000 events queued around the kill" "$(job settle --expected 1500)"
+  to_stream 1501 100
+  job publish --first 1601 --count 100
+  row "  100 queued and 100 over HTTP afterwards" "$(job settle --expected 1700)"
+}
+
+# Exit codes after SIGTERM; 143 is uvicorn's way of saying that it ended by that signal in order.
+stop() {
+  local started codes
+  started=$(now)
+  "${compose[@]}" stop >/dev/null 2>&1
+  codes=$(containers | xargs docker inspect --format '{{.Name}} {{.State.ExitCode}}')
+  row "seconds to stop in order" "$(since "$started")"
+  if grep -vE ' (0|143)$' <<<"$codes" >&2; then echo "did not end in order" >&2; return 1; fi
+  row "exit codes after SIGTERM" "$(awk '{ print $2 }' <<<"$codes" | sort | uniq -c | awk '{ printf "%s× %s  ", $1, $2 }')"
+}
+
+trap finish EXIT
+say "build"
+build
+deploy/make-secrets.sh
+say "up"
+start
+check_hardening
+say "the main job"
+main_job
+say "kill a worker"
+kill_worker
+if [[ ${CAUSEWAY_KEEP:-0} != 1 ]]; then
+  say "stop"
+  stop
+fi
+say "result, $("${compose[@]}" version --short 2>/dev/null || echo ?) / engine $(docker version --format '{{.Server.Version}}'), $(nproc) cores"
+printf '%s\n' "${table[@]}"

@@ -1,0 +1,179 @@
+# ruff: noqa: INP001 - a file that is run, not a package
+"""The main job, driven from outside through the published APIs: ``deploy/containers.sh`` runs these steps in order.
+
+``prepare`` makes a tenant, its keys and a webhook to the receiver; ``stream`` prints events as queue commands; ``publish`` sends
+events over HTTP; ``settle`` waits until the receiver verified every event and the ledger balances. Between steps a state file
+(mode 0600) holds the ids and keys.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+_STREAM = "causeway:events"
+_BATCH_EVENTS = 100
+_REQUEST_TIMEOUT_SECONDS = 15.0
+_POLL_SECONDS = 0.25
+_NODES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What ``prepare`` made and the later steps need."""
+
+    dispatcher_url: str
+    receiver_counts_url: str
+    tenant_id: str
+    owner_key: str
+    publisher_key: str
+    webhook_id: str
+
+
+def prepare(args: argparse.Namespace) -> Job:
+    """Do what an operator and then an integrator would do, each with their own key."""
+    platform_key = args.platform_key_file.read_text(encoding="utf-8").strip()
+    platform = _client(args.credentials_url, platform_key)
+    tenant_id = _post(platform, "/v1/tenants", {"name": "Trial broker"})["id"]
+    platform.headers["X-Tenant-Id"] = tenant_id
+    owner_key = _post(platform, "/v1/api-keys", _key("owner", roles=["owner"]))["key"]
+    owner = _client(args.credentials_url, owner_key)
+    publisher_key = _post(owner, "/v1/api-keys", _key("publisher", scopes=["events:publish"]))["key"]
+    webhook = {
+        "name": "Trial receiver",
+        "url": args.receiver_url,
+        "events": ["withdrawal.*"],
+        "secret": os.environ["CAUSEWAY_TRY_SECRET"],
+    }
+    return Job(
+        dispatcher_url=args.dispatcher_url,
+        receiver_counts_url=args.receiver_counts_url,
+        tenant_id=tenant_id,
+        owner_key=owner_key,
+        publisher_key=publisher_key,
+        webhook_id=_post(_client(args.dispatcher_url, owner_key), "/v1/webhooks", webhook)["id"],
+    )
+
+
+def stream(job: Job, *, first: int, count: int) -> None:
+    """Print one XADD line for each event, as the command-line client of the queue reads them."""
+    for event in _events(first=first, count=count):
+        text = json.dumps(event | {"tenant_id": job.tenant_id, "environment": "live"})
+        sys.stdout.write(f"XADD {_STREAM} * event {json.dumps(text)}\n")
+
+
+def publish(job: Job, *, first: int, count: int) -> None:
+    """Send the events over HTTP in batches; each is accepted once it is committed."""
+    client = _client(job.dispatcher_url, job.publisher_key)
+    events = list(_events(first=first, count=count))
+    for start in range(0, count, _BATCH_EVENTS):
+        batch = events[start : start + _BATCH_EVENTS]
+        answer = _post(client, "/v1/events", {"events": batch})
+        if answer["accepted"] != len(batch):
+            raise SystemExit(f"published {len(batch)} events, accepted were {answer['accepted']}")
+
+
+def settle(job: Job, *, expected: int, within_seconds: float) -> dict[str, Any]:
+    """Wait until ``expected`` distinct events are verified at the receiver and delivered by the ledger, which must balance."""
+    owner = _client(job.dispatcher_url, job.owner_key)
+    receiver = httpx2.Client(timeout=_REQUEST_TIMEOUT_SECONDS, trust_env=False)
+    started = time.monotonic()
+    while True:
+        counts = receiver.get(job.receiver_counts_url).raise_for_status().json()
+        ledger = owner.get("/v1/ledger", params={"webhook_id": job.webhook_id}).raise_for_status().json()
+        seconds = round(time.monotonic() - started, 1)
+        seen = {"expected": expected, "seconds": seconds, "receiver": counts, "ledger": ledger}
+        if counts["refused"]:
+            raise SystemExit(f"the receiver refused signatures: {json.dumps(seen)}")
+        if counts["verified"] == expected and _settled(ledger, expected=expected):
+            return seen
+        if seconds > within_seconds:
+            raise SystemExit(f"not settled in time: {json.dumps(seen)}")
+        time.sleep(_POLL_SECONDS)
+
+
+def _settled(ledger: dict[str, Any], *, expected: int) -> bool:
+    return bool(ledger["balanced"]) and ledger["delivered"] == expected
+
+
+def _events(*, first: int, count: int) -> Iterator[dict[str, Any]]:
+    for number in range(first, first + count):
+        yield {
+            "id": f"trial-{number:06d}",
+            "type": f"withdrawal.approved.node.{number % _NODES + 1}",
+            "subject": f"withdrawal-{number:06d}",
+            "data": {"amount": f"{number}.50", "currency": "USD", "comment": 'quotes " and \\ survive'},
+        }
+
+
+def _key(name: str, **grants: list[str]) -> dict[str, Any]:
+    return {"name": name, "kind": "secret", "environment": "live", "scopes": [], **grants}
+
+
+def _client(base_url: str, key: str) -> httpx2.Client:
+    return httpx2.Client(
+        base_url=base_url,
+        headers={"Authorization": f"Bearer {key}"},
+        timeout=_REQUEST_TIMEOUT_SECONDS,
+        trust_env=False,
+    )
+
+
+def _post(client: httpx2.Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    answer = client.post(path, json=body)
+    if not answer.is_success:
+        raise SystemExit(f"POST {path} answered {answer.status_code}: {answer.text}")
+    result: dict[str, Any] = answer.json()
+    return result
+
+
+def _write(path: Path, job: Job) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        json.dump(asdict(job), file)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--state", type=Path, required=True)
+    steps = parser.add_subparsers(dest="step", required=True)
+    preparing = steps.add_parser("prepare")
+    preparing.add_argument("--credentials-url", required=True)
+    preparing.add_argument("--dispatcher-url", required=True)
+    preparing.add_argument("--platform-key-file", type=Path, required=True)
+    preparing.add_argument("--receiver-url", required=True, help="as the dispatcher reaches it")
+    preparing.add_argument("--receiver-counts-url", required=True, help="as this host reaches it")
+    for name in ("stream", "publish"):
+        sending = steps.add_parser(name)
+        sending.add_argument("--first", type=int, required=True)
+        sending.add_argument("--count", type=int, required=True)
+    settling = steps.add_parser("settle")
+    settling.add_argument("--expected", type=int, required=True)
+    settling.add_argument("--within-seconds", type=float, default=90.0)
+    return parser
+
+
+def main() -> None:
+    """Run one step; exits non-zero with the reason where it fails."""
+    args = _parser().parse_args()
+    if args.step == "prepare":
+        _write(args.state, prepare(args))
+        return
+    job = Job(**json.loads(args.state.read_text(encoding="utf-8")))
+    if args.step == "stream":
+        stream(job, first=args.first, count=args.count)
+    elif args.step == "publish":
+        publish(job, first=args.first, count=args.count)
+    else:
+        settled = settle(job, expected=args.expected, within_seconds=args.within_seconds)
+        sys.stdout.write(json.dumps(settled) + "\n")
+
+
+if __name__ == "__main__":
+    main()
