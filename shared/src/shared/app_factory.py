@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
+import orjson
 from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import ORJSONResponse
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException as StarletteHTTPException
@@ -74,7 +74,6 @@ def create_service_app(
         version=version,
         description=description,
         lifespan=lifespan,
-        default_response_class=ORJSONResponse,
         redirect_slashes=False,
     )
     app.state.settings = settings
@@ -112,8 +111,8 @@ def _answer_problems(app: FastAPI) -> None:
 
 def problem_response(request: Request, problem: Problem) -> Response:
     """Return the RFC 9457 answer for a problem."""
-    return ORJSONResponse(
-        problem.body(request.state.request_id),
+    return Response(
+        orjson.dumps(problem.body(request.state.request_id)),
         status_code=problem.status,
         headers=problem.headers,
         media_type=PROBLEM_MEDIA_TYPE,
@@ -159,7 +158,7 @@ def _add_health(app: FastAPI, registry: CollectorRegistry) -> None:
     async def readyz(request: Request) -> Response:
         failing = await failing_parts(request.app.state.resources.checks())
         body = {"status": "failing" if failing else "ok", "failing": failing}
-        return ORJSONResponse(body, status_code=503 if failing else 200)
+        return Response(orjson.dumps(body), status_code=503 if failing else 200, media_type="application/json")
 
     @router.get("/metrics", summary="Prometheus metrics")
     async def metrics() -> Response:
