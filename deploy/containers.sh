@@ -4,6 +4,7 @@
 # ports and fresh secrets, so it leaves a stack that already runs here alone. Exit code 0 says that all held.
 #   CAUSEWAY_BUILD_NETWORK   the network of the builds (default: host)
 #   CAUSEWAY_KEEP=1          leave the stack running at the end and say how to remove it
+# shellcheck disable=SC2016 # what stands in single quotes is for the engine's templates or for the shell in the container
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
