@@ -13,9 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Protocol
-from uuid import UUID
+from typing import Any
 
 import httpx2
 from fastapi import Depends, Request
@@ -24,6 +22,17 @@ from pydantic import SecretStr
 
 from shared import key_format, typeids
 from shared.key_format import Environment
+from shared.principals import (
+    AccessUnavailableError,
+    Address,
+    Caller,
+    PlatformCaller,
+    Principal,
+    Realm,
+    Verifier,
+    principal_from_wire,
+    principal_to_wire,
+)
 from shared.problems import (
     InsufficientScope,
     MalformedHeader,
@@ -43,71 +52,35 @@ ENTRIES_MAX = 50_000
 _VERIFY_TIMEOUT_SECONDS = 2.0
 _CREDENTIAL_CHARS_MAX = 4096
 
-Address = IPv4Address | IPv6Address
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Realm:
-    """One tenant in one environment: the owner of every row."""
-
-    tenant_id: UUID
-    environment: Environment
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Principal:
-    """A verified credential. ``tenant_id`` is None for service credentials, which may act for any tenant."""
-
-    credential_id: str
-    kind: key_format.Kind
-    name: str
-    tenant_id: UUID | None
-    environment: Environment
-    scopes: frozenset[str]
-    expires_at: float | None = None
-    """Unix seconds; no answer is used past it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """A principal in one request, acting in one realm."""
-
-    principal: Principal
-    realm: Realm
-    request_id: str
-    ip: Address | None
-
-    @property
-    def actor(self) -> str:
-        """Return the id that audit entries and ``created_by`` name."""
-        return self.principal.credential_id
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlatformCaller:
-    """A service principal in a call that belongs to no tenant."""
-
-    principal: Principal
-    request_id: str
-    ip: Address | None
-
-
-class AccessUnavailableError(Exception):
-    """Credentials could not be asked, and no usable answer is at hand."""
-
-
-class Verifier(Protocol):
-    """Turns a credential into a principal."""
-
-    async def verify(self, credential: str, *, ip: Address | None, scope: str) -> Principal | None:
-        """Return the principal, or None for any invalid credential; raises AccessUnavailableError."""
-        ...
+__all__ = [
+    "AccessClient",
+    "AccessUnavailableError",
+    "Address",
+    "Caller",
+    "PlatformCaller",
+    "Principal",
+    "Realm",
+    "Verifier",
+    "authenticate",
+    "principal_from_wire",
+    "principal_to_wire",
+    "realm_of",
+    "require",
+    "require_platform",
+    "required_scope",
+]
 
 
 @dataclass(slots=True)
 class _Entry:
     principal: Principal | None
     read_at: float
+
+
+@dataclass(slots=True)
+class _Question:
+    answer: asyncio.Task[_Entry]
+    asked_at: float
 
 
 class AccessClient:
@@ -118,7 +91,7 @@ class AccessClient:
         self._clock = clock
         self._fingerprint_key = secrets.token_bytes(32)
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
-        self._asking: dict[bytes, asyncio.Task[_Entry]] = {}
+        self._questions: dict[bytes, _Question] = {}
 
     @classmethod
     def open(cls, credentials_url: str, service_key: SecretStr) -> "AccessClient":
@@ -162,64 +135,46 @@ class AccessClient:
         return principal
 
     async def _ask_once(self, fingerprint: bytes, credential: str, ip: Address | None) -> _Entry:
-        """Ask; requests that wait for the same answer share one question."""
-        asking = self._asking.get(fingerprint)
-        if asking is None:
-            asking = asyncio.create_task(self._ask(fingerprint, credential, ip))
-            self._asking[fingerprint] = asking
-            asking.add_done_callback(lambda _task: self._asking.pop(fingerprint, None))
-        return await asyncio.shield(asking)
+        """Ask; requests that wait for the same answer share one question, as long as it is a fresh one."""
+        question = self._questions.get(fingerprint)
+        if question is None or self._clock() - question.asked_at >= FRESH_SECONDS:
+            asked_at = self._clock()
+            question = _Question(asyncio.create_task(self._ask(fingerprint, credential, ip, asked_at)), asked_at)
+            self._questions[fingerprint] = question
+            question.answer.add_done_callback(lambda _task: self._close(fingerprint, question))
+        return await asyncio.shield(question.answer)
 
-    async def _ask(self, fingerprint: bytes, credential: str, ip: Address | None) -> _Entry:
-        # The time is taken before the question: an answer is only as fresh as the moment it was read at.
-        asked_at = self._clock()
+    def _close(self, fingerprint: bytes, question: _Question) -> None:
+        if self._questions.get(fingerprint) is question:
+            del self._questions[fingerprint]
+        if not question.answer.cancelled():
+            question.answer.exception()  # seen, even where everybody who waited for it has gone
+
+    async def _ask(self, fingerprint: bytes, credential: str, ip: Address | None, asked_at: float) -> _Entry:
         response = await self._http.post(
             "/v1/verify", json={"credential": credential, **({"source_ip": str(ip)} if ip else {})}
         )
         response.raise_for_status()
         answer = response.json()
+        # An answer is only as fresh as the moment it was asked for, and an overtaken one does not replace a fresher.
         entry = _Entry(principal_from_wire(answer["principal"]) if answer["valid"] else None, asked_at)
-        self._entries[fingerprint] = entry
-        self._entries.move_to_end(fingerprint)
+        known = self._entries.get(fingerprint)
+        if known is None or known.read_at <= asked_at:
+            self._entries[fingerprint] = entry
+            self._entries.move_to_end(fingerprint)
         while len(self._entries) > ENTRIES_MAX:
             self._entries.popitem(last=False)
         return entry
-
-
-def principal_to_wire(principal: Principal) -> dict[str, Any]:
-    """Return the JSON form in the answer of ``POST /v1/verify``."""
-    return {
-        "credential_id": principal.credential_id,
-        "kind": principal.kind,
-        "name": principal.name,
-        "tenant_id": typeids.encode("ten", principal.tenant_id) if principal.tenant_id else None,
-        "environment": principal.environment,
-        "scopes": sorted(principal.scopes),
-        "expires_at": principal.expires_at,
-    }
-
-
-def principal_from_wire(data: dict[str, Any]) -> Principal:
-    """Read the JSON form; raises KeyError, TypeError or ValueError for anything else."""
-    return Principal(
-        credential_id=data["credential_id"],
-        kind=data["kind"],
-        name=data["name"],
-        tenant_id=typeids.decode("ten", data["tenant_id"]) if data["tenant_id"] else None,
-        environment=data["environment"],
-        scopes=frozenset(data["scopes"]),
-        expires_at=data["expires_at"],
-    )
 
 
 def require(scope: str) -> Any:
     """Return the dependency that authenticates, demands ``scope``, and names the realm."""
 
     async def caller(request: Request) -> Caller:
-        principal = await _authenticate(request, scope)
+        principal = await authenticate(request, scope)
         result = Caller(
             principal=principal,
-            realm=_realm(request, principal),
+            realm=realm_of(request, principal),
             request_id=request.state.request_id,
             ip=request.state.ip,
         )
@@ -234,7 +189,7 @@ def require_platform(scope: str) -> Any:
     """Return the dependency for calls outside any tenant: a service credential with ``scope``."""
 
     async def caller(request: Request) -> PlatformCaller:
-        principal = await _authenticate(request, scope)
+        principal = await authenticate(request, scope)
         if principal.tenant_id is not None:
             raise InsufficientScope(scope)
         result = PlatformCaller(principal=principal, request_id=request.state.request_id, ip=request.state.ip)
@@ -254,19 +209,23 @@ def required_scope(route: object) -> str | None:
     return None
 
 
-async def _authenticate(request: Request, scope: str) -> Principal:
+async def authenticate(request: Request, scope: str | None) -> Principal:
+    """Return the principal of a request's credential, holding ``scope`` (None: any will do).
+
+    Raises MultipleCredentials, Unauthorized, InsufficientScope or ServiceUnavailable.
+    """
     credential = _credential(request)
     # A JSON Web Token has dots and is judged by credentials; anything else must carry a right checksum.
     if credential is None or ("." not in credential and key_format.parse(credential) is None):
         raise Unauthorized
     verify: Callable[..., Awaitable[Principal | None]] = request.app.state.resources.access.verify
     try:
-        principal = await verify(credential, ip=request.state.ip, scope=scope)
+        principal = await verify(credential, ip=request.state.ip, scope=scope or "")
     except AccessUnavailableError as exc:
         raise ServiceUnavailable("The credential could not be verified just now; nothing was done.") from exc
     if principal is None:
         raise Unauthorized
-    if scope not in principal.scopes:
+    if scope is not None and scope not in principal.scopes:
         raise InsufficientScope(scope)
     return principal
 
@@ -285,7 +244,8 @@ def _credential(request: Request) -> str | None:
     return credential if 0 < len(credential) <= _CREDENTIAL_CHARS_MAX else None
 
 
-def _realm(request: Request, principal: Principal) -> Realm:
+def realm_of(request: Request, principal: Principal) -> Realm:
+    """Return the realm a request acts in; raises TenantRequired, TenantMismatch or MalformedHeader."""
     named_tenant = request.headers.get("x-tenant-id")
     named_environment = request.headers.get("x-environment")
     if named_environment not in {None, "live", "test"}:

@@ -20,7 +20,6 @@ from shared.access import required_scope
 from shared.database import Database
 from shared.problems import (
     PROBLEM_MEDIA_TYPE,
-    PROBLEM_SCHEMA,
     MethodNotAllowed,
     NotFound,
     PointedError,
@@ -187,7 +186,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         return app.openapi_schema
     schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     components = schema.setdefault("components", {})
-    components.setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
+    components.setdefault("schemas", {})["Problem"] = _PROBLEM_SCHEMA
     components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "An API key or access token."},
         "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -202,3 +201,25 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             operation["description"] = f"{operation.get('description', '')}\n\nScope: `{scope}`.".strip()
     app.openapi_schema = schema
     return schema
+
+
+_PROBLEM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code", "request_id"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "request_id": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["pointer", "detail"],
+                "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}},
+            },
+        },
+    },
+}
