@@ -66,7 +66,8 @@ class SigningSecret:
     (``text_key``). For any other text both are its bytes.
     """
 
-    _text: str = field(repr=False)
+    text: str = field(repr=False)
+    """As its owner configures it; what is sealed and revealed."""
     standard_key: bytes = field(repr=False)
     text_key: bytes = field(repr=False)
 
@@ -110,10 +111,6 @@ class SigningSecret:
             return cls.parse_standard(text)
         except MalformedSecretError:
             return cls(text, text.encode(), text.encode())
-
-    def reveal(self) -> str:
-        """Return the secret as its owner configures it."""
-        return self._text
 
     def __str__(self) -> str:
         return repr(self)

@@ -88,7 +88,7 @@ def test_independent_packages_accept_a_generated_secret() -> None:
     """What ``generate`` gives can be pasted into a receiver."""
     secret = SigningSecret.generate()
     headers = standard_headers([secret.standard_key], message_id="evt_1", timestamp=int(time.time()), body=b"{}")
-    standardwebhooks.Webhook(secret.reveal()).verify(b"{}", headers)
+    standardwebhooks.Webhook(secret.text).verify(b"{}", headers)
     assert secret != SigningSecret.generate()
 
 
@@ -172,7 +172,7 @@ def test_standard_secret_round_trip(key: bytes) -> None:
     secret = SigningSecret.parse_standard(whsec(key))
     assert secret.standard_key == key
     assert secret.text_key == whsec(key).encode()
-    assert SigningSecret.parse_standard(secret.reveal()) == secret == SigningSecret.parse_printable(whsec(key))
+    assert SigningSecret.parse_standard(secret.text) == secret == SigningSecret.parse_printable(whsec(key))
 
 
 @NO_DEADLINE
@@ -182,7 +182,7 @@ def test_standard_secret_round_trip(key: bytes) -> None:
 def test_printable_secret_round_trip(text: str) -> None:
     """Any printable text is its own key, also when it only looks like another form."""
     secret = SigningSecret.parse_printable(text)
-    assert secret.reveal() == text
+    assert secret.text == text
     assert secret.standard_key == secret.text_key == text.encode()
 
 

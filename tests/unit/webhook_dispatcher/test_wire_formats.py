@@ -64,6 +64,14 @@ def test_crm_envelope_holds_the_publishers_bytes(data: bytes) -> None:
     )
 
 
+def test_crm_envelope_keeps_the_mark_of_a_test() -> None:
+    """A receiver of the CRM's format can tell an example from a request, too."""
+    event = stored(b"{}")
+    marked = RenderedEvent(id=event.id, type=event.type, payload=event.payload[:-1] + b',"test":true}')
+    body = json.loads(render("crm", event=marked, webhook_name="n"))
+    assert (body["data"], body["test"]) == ({}, True)
+
+
 @NO_DEADLINE
 @given(subject=st.one_of(st.none(), st.text(), st.sampled_from([',"data":', '","data":1,"', "\\", '\\"', ","])))
 def test_no_subject_is_taken_for_the_data(subject: str | None) -> None:
@@ -153,15 +161,15 @@ def test_standard_libraries_verify_every_format(wire_format: WireFormat) -> None
     body = render(wire_format, event=stored(b'{"n":1.10}'), webhook_name="n")
     config = SigningConfig(wire_format=wire_format, secrets=[NEW, OLD])
     headers = dict(sign(config, event_id="evt_1", timestamp=int(time.time()), body=body))
-    standardwebhooks.Webhook(NEW.reveal()).verify(body, headers)
-    standardwebhooks.Webhook(OLD.reveal().encode()).verify(body, headers)
+    standardwebhooks.Webhook(NEW.text).verify(body, headers)
+    standardwebhooks.Webhook(OLD.text.encode()).verify(body, headers)
 
 
 def test_crm_header_uses_the_secret_as_its_owner_sees_it() -> None:
     """The key is the text as shown, also for a generated ``whsec_…``, since that is what such a receiver configures."""
     config = SigningConfig(wire_format="crm", secrets=[NEW])
     headers = dict(sign(config, event_id="evt_1", timestamp=1000, body=b"{}"))
-    assert headers["X-Crm-Signature"] == hex_hmac(NEW.reveal(), b"{}")
+    assert headers["X-Crm-Signature"] == hex_hmac(NEW.text, b"{}")
     assert "X-Crm-Signature-Previous" not in headers
 
 
@@ -175,8 +183,8 @@ def test_crm_header_during_a_rotation() -> None:
     )
     headers = sign(config, event_id="evt_1", timestamp=1000, body=b"{}")
     assert headers[5:] == [
-        ("X-Acme-Signature", "sha256=" + hex_hmac(NEW.reveal(), b"{}")),
-        ("X-Acme-Signature-Previous", "sha256=" + hex_hmac(OLD.reveal(), b"{}")),
+        ("X-Acme-Signature", "sha256=" + hex_hmac(NEW.text, b"{}")),
+        ("X-Acme-Signature-Previous", "sha256=" + hex_hmac(OLD.text, b"{}")),
     ]
 
 
@@ -185,7 +193,7 @@ def test_timestamped_header_carries_every_active_secret(configured: str | None, 
     """One ``s=`` for each secret, newest first, under the configured header or ``X-Signature``."""
     config = SigningConfig(wire_format="timestamped", secrets=[NEW, OLD], signature_header=configured)
     headers = sign(config, event_id="evt_1", timestamp=1000, body=b"{}")
-    first, second = (hex_hmac(secret.reveal(), b"1000.{}") for secret in (NEW, OLD))
+    first, second = (hex_hmac(secret.text, b"1000.{}") for secret in (NEW, OLD))
     assert headers[5:] == [(name, f"t=1000,s={first},s={second}")]
 
 
@@ -198,8 +206,8 @@ def test_a_webhook_without_a_secret_cannot_sign() -> None:
 def test_the_form_of_an_own_secret_follows_the_format() -> None:
     """``standard`` takes ``whsec_…`` alone; the older formats take any printable text."""
     with pytest.raises(MalformedSecretError):
-        parse_secret(OLD.reveal(), wire_format="standard")
-    assert parse_secret(NEW.reveal(), wire_format="standard") == NEW
+        parse_secret(OLD.text, wire_format="standard")
+    assert parse_secret(NEW.text, wire_format="standard") == NEW
     for wire_format in ("crm", "timestamped"):
-        assert parse_secret(OLD.reveal(), wire_format=wire_format) == OLD
-        assert parse_secret(NEW.reveal(), wire_format=wire_format) == NEW
+        assert parse_secret(OLD.text, wire_format=wire_format) == OLD
+        assert parse_secret(NEW.text, wire_format=wire_format) == NEW

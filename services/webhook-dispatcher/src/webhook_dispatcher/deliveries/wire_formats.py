@@ -47,7 +47,11 @@ class PayloadFormError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderedEvent:
-    """An event as it is stored. ``payload`` is ``{"id":…,"type":…,"timestamp":…,"subject":…,"data":…}``, without spaces."""
+    """An event as it is stored.
+
+    ``payload`` is ``{"id":…,"type":…,"timestamp":…,"subject":…,"data":…}`` without spaces, and ends in ``,"test":true}`` when the
+    event is a test.
+    """
 
     id: str
     type: str
@@ -146,9 +150,9 @@ def _crm_source(event_type: str) -> bytes:
 
 
 def _data_of(payload: bytes) -> bytes:
-    """Return the raw bytes of ``data``.
+    """Return the raw bytes of ``data``, and of the ``test`` mark where one follows it, which so stands in the envelope too.
 
-    Its mark is found by the first occurrence: inside the strings before it every quote is escaped, so none can hold it.
+    The mark of ``data`` is found by the first occurrence: inside the strings before it every quote is escaped, so none can hold it.
     """
     head, mark, tail = payload.partition(_DATA_MARK)
     if not mark or not head.startswith(b"{") or len(tail) < len(b"0}") or not tail.endswith(b"}"):
