@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Resolves the dependencies of the workspace into two locks: all of it, and what the containers need.
+# Exact versions with hashes and no address, so that any index or mirror serves.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=.venv/bin/python
+tool=$(mktemp -d)
+trap 'rm -rf "$tool"' EXIT
+"$python" -m venv "$tool"
+"$tool/bin/python" -m pip install --quiet --disable-pip-version-check uv
+# The resolver does not read pip's configuration: hand it the index that pip uses.
+if [ -z "${UV_DEFAULT_INDEX:-}" ] && index=$("$python" -m pip config get global.index-url 2>/dev/null); then
+    export UV_DEFAULT_INDEX="$index"
+fi
+options=(--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet)
+for own in shared credentials webhook-dispatcher wallet-gateway embedded; do
+    options+=(--no-emit-package "$own")
+done
+"$tool/bin/uv" pip compile pyproject.toml --group dev "${options[@]}" -o requirements.lock
+"$tool/bin/uv" pip compile services/*/pyproject.toml -c requirements.lock "${options[@]}" -o deploy/requirements.lock
+git diff --stat -- requirements.lock deploy/requirements.lock || true
