@@ -10,9 +10,10 @@ STAMP := $(VENV)/.installed
 PACKAGES := shared services/credentials services/webhook-dispatcher services/wallet-gateway deploy/embedded
 SOURCES := $(addsuffix /src,$(PACKAGES)) tests
 PIP := $(PY) -m pip --quiet --disable-pip-version-check
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 # The first of these that is new enough; `make setup PYTHON=/path/to/python` chooses another.
 PYTHON ?= $(shell for candidate in python3 python3.14 python3.13 python3.12 python3.11; do \
-	"$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$candidate"; break; }; done)
+	"$$candidate" -c '$(NEW_ENOUGH)' 2>/dev/null && { echo "$$candidate"; break; }; done)
 # Test files spread over this many processes, each with its own databases.
 TEST_PROCESSES ?= auto
 PYTEST := $(PY) -m pytest
@@ -25,12 +26,12 @@ help: ## list these targets
 setup: $(STAMP) ## create .venv and install the locked dependencies (the others do this by themselves)
 
 $(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(PACKAGES))
-	@if [ -z "$(PYTHON)" ]; then \
-		echo "Causeway needs Python 3.11 or newer, and none was found. With one elsewhere: make setup PYTHON=/path/to/python" >&2; exit 1; fi
+	@if ! "$(PYTHON)" -c '$(NEW_ENOUGH)' 2>/dev/null; then \
+		echo "Causeway needs Python 3.11 or newer; $(if $(PYTHON),$(PYTHON) is not,none was found). With one elsewhere: make setup PYTHON=/path/to/python" >&2; exit 1; fi
 	@if ! "$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null; then \
 		echo "$(PYTHON) has no venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; fi
-	@# A setup that was interrupted may have left an environment without pip: begin again.
-	@$(PY) -m pip --version >/dev/null 2>&1 || { echo "creating $(VENV) with $$("$(PYTHON)" --version)"; "$(PYTHON)" -m venv --clear $(VENV); }
+	@# An environment without pip is what an interrupted setup leaves, an old one what an earlier Python made: begin again.
+	@{ $(PY) -c '$(NEW_ENOUGH)' && $(PY) -m pip --version; } >/dev/null 2>&1 || { echo "creating $(VENV) with $$("$(PYTHON)" --version)"; "$(PYTHON)" -m venv --clear $(VENV); }
 	@echo "installing the locked dependencies"
 	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation $(addprefix -e ./,$(PACKAGES))
