@@ -36,7 +36,7 @@ export CAUSEWAY_TRY_SECRET
 compose+=(-f docker-compose.yml -f deploy/docker-compose.try.yml)
 
 table=()
-row() { table+=("$(printf '  %-46s %s' "$1" "$2")"); printf '%s: %s\n' "$1" "$2"; }
+row() { table+=("$(printf '  %-50s %s' "$1" "$2")"); printf '%s: %s\n' "$1" "$2"; }
 say() { printf '\n== %s\n' "$*"; }
 now() { date +%s.%N; }
 since() { awk -v from="$1" -v to="$(now)" 'BEGIN { printf "%.1f", to - from }'; }
@@ -58,14 +58,17 @@ finish() {
   exit "$code"
 }
 
+image_build() { # TAG ARGUMENT...: quiet unless it fails
+  docker build --network "${CAUSEWAY_BUILD_NETWORK:-host}" -t "$@" . >"$work/build.log" 2>&1 || { tail -40 "$work/build.log" >&2; return 1; }
+}
 build() {
   local service image
   for service in "${services[@]}"; do
     image=causeway/$service:$CAUSEWAY_VERSION
-    docker build --quiet --network "${CAUSEWAY_BUILD_NETWORK:-host}" -f deploy/Dockerfile --build-arg "SERVICE=$service" -t "$image" . >/dev/null
+    image_build "$image" -f deploy/Dockerfile --build-arg "SERVICE=$service"
     row "image $image" "$(size_mb "$image") MB"
   done
-  docker build --quiet --network "${CAUSEWAY_BUILD_NETWORK:-host}" -f deploy/try/Dockerfile -t "causeway/try-receiver:$CAUSEWAY_VERSION" . >/dev/null
+  image_build "causeway/try-receiver:$CAUSEWAY_VERSION" -f deploy/try/Dockerfile
   row "  of which the base python:3.13-slim" "$(size_mb python:3.13-slim) MB"
 }
 size_mb() { docker image inspect --format '{{.Size}}' "$1" | awk '{ printf "%.0f", $1 / 1e6 }'; }
