@@ -19,10 +19,10 @@ from shared.webhook_signatures import (
     standard_signature,
     timestamped_signature,
 )
+from webhook_dispatcher.event_types.event_type import APPROVER_NODE_MAX
 
 WireFormat = Literal["standard", "crm", "timestamped"]
 
-APPROVER_NODE_MAX: Final = 10
 #: The header of a format's own signature, unless the webhook names another. ``standard`` has none beside webhook-signature.
 DEFAULT_SIGNATURE_HEADERS: Final[dict[WireFormat, str]] = {"crm": "X-Crm-Signature", "timestamped": "X-Signature"}
 PREVIOUS_SUFFIX: Final = "-Previous"
@@ -152,7 +152,7 @@ def _crm_source(event_type: str) -> bytes:
 def _data_of(payload: bytes) -> bytes:
     """Return the raw bytes of ``data``, and of the ``test`` mark where one follows it, which so stands in the envelope too.
 
-    The mark of ``data`` is found by the first occurrence: inside the strings before it every quote is escaped, so none can hold it.
+    The mark of ``data`` is found by its first occurrence: the strings before it have every quote escaped, so none can hold it.
     """
     head, mark, tail = payload.partition(_DATA_MARK)
     if not mark or not head.startswith(b"{") or len(tail) < len(b"0}") or not tail.endswith(b"}"):

@@ -1,0 +1,50 @@
+"""The built-in event types, made once per process at first use. Pure."""
+
+from functools import cache
+from itertools import chain
+from typing import Final
+
+from webhook_dispatcher.event_types.event_type import EventType
+from webhook_dispatcher.event_types.own_types import gateway_transfer_types, operational_types
+from webhook_dispatcher.event_types.payment_types import payment_types
+from webhook_dispatcher.event_types.request_types import request_types
+
+REQUEST_FUNCTIONS: Final = frozenset({"withdrawal", "prop_trading", "prop_trading_live", "transfer", "kyc"})
+"""Functions whose events belong to a request: ``subject`` is required, and ``trigger: first`` sends one of them."""
+
+
+def all_types() -> tuple[EventType, ...]:
+    """Return every type, by function, in the order of a request's life."""
+    return tuple(_by_name().values())
+
+
+def find(name: str) -> EventType | None:
+    """Return the type of that name, or None."""
+    return _by_name().get(name)
+
+
+def is_known(name: str) -> bool:
+    """Tell whether there is a type of that name."""
+    return name in _by_name()
+
+
+def function_of(type_name: str) -> str:
+    """Return the function a type belongs to: what stands before the first dot, also for names that are not known."""
+    return type_name.partition(".")[0]
+
+
+@cache
+def _by_name() -> dict[str, EventType]:
+    types = sorted(
+        chain(request_types(), gateway_transfer_types(), payment_types(), operational_types()),
+        # Stable: within a function the order stays; the gateway's transfers join the CRM's.
+        key=lambda event_type: _FUNCTION_ORDER.index(event_type.function),
+    )
+    return {event_type.name: event_type for event_type in types}
+
+
+_FUNCTION_ORDER: Final = (
+    *("withdrawal", "prop_trading", "prop_trading_live", "transfer", "kyc"),
+    *("payment", "payout", "refund", "invoice", "collection"),
+    *("credential", "webhook", "wallet"),
+)
