@@ -42,7 +42,10 @@ Check = Callable[[], Awaitable[None]]
 class Resources(Protocol):
     """What the factory needs of a service's ``resources.py``."""
 
-    database: Database
+    @property
+    def database(self) -> Database:
+        """Return the service's database."""
+        ...
 
     def checks(self) -> Mapping[str, Check]:
         """Return the readiness checks by the part's name; each raises when its part does not answer."""

@@ -4,15 +4,20 @@ UUIDv7 is RFC 9562 §5.7; the text form is the TypeID specification 0.3 (prefix,
 Used by every service.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, GetCoreSchemaHandler, PlainSerializer, WithJsonSchema
+from pydantic_core import CoreSchema
 from typeid import base32
 from uuid_utils.compat import uuid7
 
 _SUFFIX_CHARS = 26
+
+NO_ID = UUID(int=0)
+"""An id that no object has."""
 
 
 class MalformedIdError(ValueError):
@@ -68,3 +73,34 @@ def typeid_field(prefix: str) -> Any:
         PlainSerializer(lambda value: encode(prefix, value), return_type=str),
         WithJsonSchema({"type": "string", "pattern": f"^{prefix}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$"}),
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class TypeId:
+    """Marks a UUID of a pydantic model as TypeID text on the wire: ``Annotated[UUID, TypeId("wh")]``."""
+
+    prefix: str
+
+    def __get_pydantic_core_schema__(self, _source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Give pydantic the form of ``typeid_field``."""
+        return handler.generate_schema(typeid_field(self.prefix))
+
+
+@dataclass(frozen=True, slots=True)
+class IdInPath(TypeId):
+    """The same for an id in a path, where a malformed one becomes an id that nothing has.
+
+    It then takes the way of an unknown id: the same answer, after the same queries.
+    """
+
+    def __get_pydantic_core_schema__(self, _source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Give pydantic the lenient form."""
+
+        def parse(value: object) -> object:
+            try:
+                return decode(self.prefix, value) if isinstance(value, str) else value
+            except MalformedIdError:
+                return NO_ID
+
+        schema = {"type": "string", "examples": [encode(self.prefix, NO_ID)]}
+        return handler.generate_schema(Annotated[UUID, BeforeValidator(parse), WithJsonSchema(schema)])
