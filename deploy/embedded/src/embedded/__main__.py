@@ -1,7 +1,6 @@
 """`python -m embedded`: the whole stack in the foreground, until Ctrl-C or SIGTERM."""
 
 import asyncio
-import contextlib
 import os
 import signal
 import sys
@@ -20,6 +19,8 @@ from embedded.ports import PortsExhaustedError
 from embedded.stack import Stack
 from embedded.terminal import Terminal
 
+# What the world outside causes; anything else is a fault of this program and shows its traceback.
+_EXPECTED_ERRORS = (StackError, EngineError, FolderInUseError, PortsExhaustedError, OSError, httpx2.HTTPError)
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -37,7 +38,7 @@ def main() -> int:
             f"{error}.\nA stack runs there already. For a second one: CAUSEWAY_DATA_DIR=… CAUSEWAY_PORT_BASE=…"
         )
         return 1
-    except (StackError, PortsExhaustedError, OSError) as error:
+    except _EXPECTED_ERRORS as error:
         terminal.error(str(error))
         return 1
     try:
@@ -60,25 +61,24 @@ async def _run(plan: StackPlan, terminal: Terminal, inherited: Mapping[str, str]
 
     for number in _STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
-    try:
-        await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not stop_wanted.is_set() and work.exception() is None:
-            await stop_wanted.wait()
-        if work.done() and (error := work.exception()) is not None:
-            if not isinstance(error, StackError | EngineError | OSError):
-                raise error
-            terminal.error(str(error))
-            return 1
+    await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    failed = work.done() and work.exception() is not None
+    if not failed:
+        await stopping
+    stopping.cancel()
+    work.cancel()
+    [outcome] = await asyncio.gather(work, return_exceptions=True)
+    terminal.heading("Stopping")
+    started_at = time.monotonic()
+    await stack.take_down()
+    terminal.done("stopped", "no process is left", seconds=time.monotonic() - started_at)
+    if not failed:
         return 0
-    finally:
-        stopping.cancel()
-        work.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await work
-        terminal.heading("Stopping")
-        started_at = time.monotonic()
-        await stack.take_down()
-        terminal.done("stopped", "no process is left", seconds=time.monotonic() - started_at)
+    if not isinstance(outcome, _EXPECTED_ERRORS):
+        assert isinstance(outcome, BaseException)
+        raise outcome
+    terminal.error(str(outcome))
+    return 1
 
 
 async def _bring_up_and_show(stack: Stack, terminal: Terminal) -> None:

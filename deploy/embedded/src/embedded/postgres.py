@@ -41,7 +41,7 @@ class EmbeddedPostgres(EngineProcess):
 
     title = "PostgreSQL"
     # SIGINT is its fast shutdown (checkpoint, no waiting for clients), SIGQUIT the immediate one.
-    stop_steps = (StopStep(signal.SIGINT, wait_seconds=4.0), StopStep(signal.SIGQUIT, wait_seconds=1.0))
+    stop_steps = (StopStep(signal.SIGINT, wait_seconds=3.5), StopStep(signal.SIGQUIT, wait_seconds=0.5))
 
     def __init__(self, data_dir: Path, *, port: int = 0, durable: bool = True) -> None:
         super().__init__(data_dir, port=port, durable=durable)

@@ -19,8 +19,9 @@ _READ_BYTES = 64 * 1024
 class ServiceProcess(ChildProcess):
     """Spawn it from a running event loop, which then also reads its output."""
 
-    # Whatever a service has in flight at SIGTERM ends within its own deadline; a rest is cut off here.
-    stop_steps = (StopStep(signal.SIGTERM, wait_seconds=8.0),)
+    # Whatever a service has in flight at SIGTERM ends within its own deadline; a rest is cut off here, so that the
+    # engines too have ended within the 15 s that stopping may take.
+    stop_steps = (StopStep(signal.SIGTERM, wait_seconds=10.0),)
 
     def __init__(
         self, name: str, command: Sequence[str], *, environment: Mapping[str, str], on_line: Callable[[str, str], None]
