@@ -1,6 +1,7 @@
 """PostgreSQL and Valkey for tests, as pytest fixtures.
 
-Embedded by default, or the servers that ``CAUSEWAY_POSTGRES_URL`` and ``CAUSEWAY_QUEUE_URL`` name. Each xdist worker has engines of its own, started at the first test that asks. Fixtures for tests:
+Embedded by default, or the servers that ``CAUSEWAY_POSTGRES_URL`` and ``CAUSEWAY_QUEUE_URL`` name. Each xdist worker has
+engines of its own, started at the first test that asks.
 
 - ``databases``: ``await databases.create("credentials")`` gives the URL of a fresh, migrated database with real commits.
 - ``queue_url``: an empty Valkey database.

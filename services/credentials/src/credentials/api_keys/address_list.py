@@ -1,0 +1,32 @@
+"""The form of an address allow-list entry: a network in CIDR notation, or one address."""
+
+from ipaddress import IPv6Network, ip_network
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+_MAPPED_BITS = 96
+_MAPPED = IPv6Network("::ffff:0:0/96")
+
+
+def normalize(text: str) -> str:
+    """Return the canonical network; raises ValueError where host bits are set or the text is no network.
+
+    IPv4 networks in IPv6 form (``::ffff:192.0.2.0/120``) become IPv4, which is how addresses are compared.
+    """
+    network = ip_network(text)
+    if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
+        mapped = network.network_address.ipv4_mapped
+        assert mapped is not None
+        network = ip_network((mapped, network.prefixlen - _MAPPED_BITS))
+    return str(network)
+
+
+def _validate(text: str) -> str:
+    try:
+        return normalize(text)
+    except ValueError as exc:
+        raise ValueError("not a network in CIDR notation, such as 192.0.2.0/24 or 2001:db8::/32") from exc
+
+
+Cidr = Annotated[str, Field(max_length=64, examples=["192.0.2.0/24"]), AfterValidator(_validate)]

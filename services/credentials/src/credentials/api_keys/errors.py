@@ -1,0 +1,22 @@
+"""Facts about API keys that callers are told.
+
+Tree::
+
+Forbidden 403 ── ScopeEscalation, EnvironmentMismatch
+"""
+
+from shared.problems import Forbidden
+
+
+class ScopeEscalation(Forbidden):
+    """A key would get more than its creator has."""
+
+    code, title = "scope_escalation", "Scope escalation"
+    default_detail = "A key never gets more than its creator has."
+
+
+class EnvironmentMismatch(Forbidden):
+    """A key would belong to another environment than its creator."""
+
+    code, title = "environment_mismatch", "Environment mismatch"
+    default_detail = "Environments never mix: a credential makes keys of its own environment only."

@@ -1,0 +1,184 @@
+"""Wire shapes of API keys."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from credentials.api_keys.address_list import Cidr
+from credentials.api_keys.models import ApiKey, KeyStatus, VersionStatus
+from shared.key_format import Environment
+from shared.pagination import PageQuery
+from shared.typeids import IdInPath, TypeId
+
+METADATA_ENTRIES_MAX = 50
+
+
+def _text_only(value: object) -> object:
+    if not isinstance(value, str | datetime):
+        raise ValueError("a time is text as RFC 3339 says")  # noqa: TRY004 - pydantic reports ValueError, not TypeError
+    return value
+
+
+def _in_future(value: datetime) -> datetime:
+    try:
+        value = value.astimezone(UTC)
+    except OverflowError as exc:
+        raise ValueError("out of range") from exc
+    if value <= datetime.now(UTC):
+        raise ValueError("must be in the future")
+    return value
+
+
+def _unique(values: list[str]) -> list[str]:
+    return list(dict.fromkeys(values))
+
+
+ApiKeyId = Annotated[UUID, TypeId("key")]
+ApiKeyIdInPath = Annotated[UUID, IdInPath("key")]
+FutureTime = Annotated[AwareDatetime, BeforeValidator(_text_only), AfterValidator(_in_future)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Scopes = Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=100), AfterValidator(_unique)]
+MetadataKey = Annotated[str, Field(min_length=1, max_length=64)]
+MetadataValue = Annotated[str, Field(max_length=500)] | bool | int | float | None
+Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=METADATA_ENTRIES_MAX)]
+
+
+class ApiKeyCreate(BaseModel):
+    """What to make."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "Payout processor",
+                    "kind": "secret",
+                    "environment": "live",
+                    "scopes": ["events:publish", "deliveries:read"],
+                    "expires_at": "2030-01-01T00:00:00Z",
+                    "allowed_cidrs": ["192.0.2.0/24", "2001:db8::/32"],
+                    "metadata": {"team": "payments"},
+                }
+            ]
+        },
+    )
+
+    name: Name
+    kind: Literal["secret", "public", "service"]
+    environment: Environment
+    scopes: Scopes = Field(default_factory=list)
+    roles: Scopes = Field(default_factory=list)
+    expires_at: FutureTime | None = None
+    allowed_cidrs: Annotated[list[Cidr], Field(max_length=100), AfterValidator(_unique)] = Field(default_factory=list)
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class VersionView(BaseModel):
+    """One issued text of a key."""
+
+    number: int
+    status: VersionStatus
+    created_at: datetime
+    ends_at: datetime | None
+    last_used_at: datetime | None
+
+
+class ApiKeyView(BaseModel):
+    """A key without its secret."""
+
+    id: ApiKeyId
+    name: str
+    kind: Literal["secret", "public", "service"]
+    environment: Environment
+    prefix: str
+    last_four: str
+    scopes: list[str]
+    roles: list[str]
+    allowed_cidrs: list[str]
+    metadata: dict[str, Any]
+    status: KeyStatus
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    last_used_ip: str | None
+    versions: list[VersionView]
+
+
+class ApiKeyCreated(ApiKeyView):
+    """A new key, with its text: the only time it is shown. A replay under the same Idempotency-Key comes without it."""
+
+    key: Annotated[str, Field(examples=["cw_sk_live_…"])]
+
+
+class WhoAmI(ApiKeyView):
+    """The caller's own credential, and what it may do at this moment."""
+
+    tenant_id: Annotated[UUID, TypeId("ten")] | None
+    effective_scopes: list[str]
+
+
+class ApiKeyListQuery(PageQuery):
+    """Filters of the list."""
+
+    status: KeyStatus | None = None
+    kind: Literal["secret", "public", "service"] | None = None
+    environment: Environment | None = None
+    q: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=100,
+            pattern=r"^[^\x00]*$",
+            description="Part of the name, or the prefix or last four.",
+        ),
+    ] = None
+
+
+def view_of(key: ApiKey, *, now: datetime) -> ApiKeyView:
+    """Return the wire form of a key."""
+    return ApiKeyView(**_fields(key, now))
+
+
+def created_view_of(key: ApiKey, *, text: str, now: datetime) -> ApiKeyCreated:
+    """Return the wire form of a new key, with its text."""
+    return ApiKeyCreated(**_fields(key, now), key=text)
+
+
+def whoami_of(key: ApiKey, *, effective_scopes: frozenset[str], now: datetime) -> WhoAmI:
+    """Return the wire form of the caller's own key."""
+    return WhoAmI(**_fields(key, now), tenant_id=key.tenant_id, effective_scopes=sorted(effective_scopes))
+
+
+def _fields(key: ApiKey, now: datetime) -> dict[str, Any]:
+    last_use = key.last_use
+    return {
+        "id": key.id,
+        "name": key.name,
+        "kind": key.kind,
+        "environment": key.environment,
+        "prefix": key.current.prefix,
+        "last_four": key.current.last_four,
+        "scopes": key.scopes,
+        "roles": key.roles,
+        "allowed_cidrs": key.allowed_cidrs,
+        "metadata": key.key_metadata,
+        "status": key.status(now),
+        "created_at": key.created_at,
+        "created_by": key.created_by,
+        "expires_at": key.expires_at,
+        "last_used_at": last_use.used_at if last_use else None,
+        "last_used_ip": str(last_use.ip) if last_use and last_use.ip else None,
+        "versions": [
+            VersionView(
+                number=version.number,
+                status=version.status(now),
+                created_at=version.created_at,
+                ends_at=version.ends_at,
+                last_used_at=version.last_use.used_at if version.last_use else None,
+            )
+            for version in key.versions
+        ],
+    }

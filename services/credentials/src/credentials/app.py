@@ -1,0 +1,27 @@
+"""The API of credentials: ``uvicorn --factory --no-proxy-headers credentials.app:create_app``."""
+
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from credentials.api_keys.routes import router as api_keys
+from credentials.resources import open_resources
+from credentials.settings import Settings
+from credentials.tenants.routes import router as tenants
+from credentials.verification.routes import router as verification
+from shared.app_factory import create_service_app
+
+__all__ = ["Settings", "create_app"]
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the application; without ``settings`` they come from the environment. Does no I/O."""
+    loaded = settings or Settings.load()
+    return create_service_app(
+        title="credentials",
+        version=version("credentials"),
+        description="Issues, verifies and revokes API keys.",
+        settings=loaded,
+        open_resources=lambda _registry: open_resources(loaded, serves=True),
+        routers=[tenants, api_keys, verification],
+    )

@@ -1,0 +1,57 @@
+"""Everything of credentials that has a lifetime; opened by the API, the worker and the commands."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from credentials.api_keys.last_uses import LastUses
+from credentials.revocations.feed import RevocationFeed
+from credentials.settings import Settings
+from credentials.verification.key_hashing import PepperRing
+from credentials.verification.service import LocalVerifier
+from shared.database import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What requests and jobs use."""
+
+    database: Database
+    peppers: PepperRing
+    feed: RevocationFeed
+    last_uses: LastUses
+    access: LocalVerifier
+
+    def checks(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
+        """Return the readiness checks."""
+        return {"database": self.database.check, "revocation_feed": self.feed.check}
+
+
+@asynccontextmanager
+async def open_resources(settings: Settings, *, serves: bool) -> AsyncIterator[Resources]:
+    """Open everything; with ``serves``, also follow the revocation feed and write the last uses, as each API process does.
+
+    Raises shared.sealing.KeyringMalformedError for peppers that are missing or malformed.
+    """
+    peppers = PepperRing.from_text(settings.peppers)
+    database = Database.open(
+        settings.database_url, application_name="credentials", pool_size=settings.database_pool_size
+    )
+    feed_database = Database.open(settings.database_url, application_name="credentials-feed", pool_size=1)
+    feed = RevocationFeed(feed_database)
+    last_uses = LastUses(database)
+    access = LocalVerifier(database=database, peppers=peppers, feed=feed, last_uses=last_uses)
+    tasks = [asyncio.create_task(run) for run in ((feed.follow(), last_uses.run()) if serves else ())]
+    try:
+        yield Resources(database=database, peppers=peppers, feed=feed, last_uses=last_uses, access=access)
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await last_uses.flush()
+        await feed_database.aclose()
+        await database.aclose()

@@ -1,0 +1,56 @@
+"""SQL of the revocation feed: tables ``revocations`` and ``revocation_sequence``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+TargetKind = Literal["credential", "tenant"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revocation:
+    """One row of the feed: everything known about this target before ``sequence`` is void."""
+
+    sequence: int
+    target_kind: TargetKind
+    target_id: UUID
+    reason: str
+
+
+async def append(session: AsyncSession, *, target_kind: TargetKind, target_id: UUID, reason: str) -> int:
+    """Add a row and return its sequence. Locks the one counter row until commit, hence the last statement of a mutation."""
+    return int(
+        await session.scalar(
+            text(
+                "WITH next AS (UPDATE revocation_sequence SET value = value + 1 RETURNING value)"
+                " INSERT INTO revocations (sequence, target_kind, target_id, reason)"
+                " SELECT value, :target_kind, :target_id, :reason FROM next RETURNING sequence"
+            ),
+            {"target_kind": target_kind, "target_id": target_id, "reason": reason},
+        )
+        or 0
+    )
+
+
+async def last_sequence(connection: AsyncConnection) -> int:
+    """Return the sequence of the newest committed row, 0 when there is none yet."""
+    return int(await connection.scalar(text("SELECT value FROM revocation_sequence")) or 0)
+
+
+async def after(connection: AsyncConnection, *, sequence: int, limit: int) -> Sequence[Revocation]:
+    """Return the rows that follow ``sequence``, oldest first."""
+    rows = await connection.execute(
+        text(
+            "SELECT sequence, target_kind, target_id, reason FROM revocations"
+            " WHERE sequence > :sequence ORDER BY sequence LIMIT :limit"
+        ),
+        {"sequence": sequence, "limit": limit},
+    )
+    return [
+        Revocation(sequence=row.sequence, target_kind=row.target_kind, target_id=row.target_id, reason=row.reason)
+        for row in rows
+    ]

@@ -1,0 +1,52 @@
+"""Wire shapes of tenants."""
+
+from datetime import datetime
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
+
+from credentials.tenants.models import Tenant, TenantStatus
+from shared.typeids import IdInPath, TypeId
+
+TenantId = Annotated[UUID, TypeId("ten")]
+TenantIdInPath = Annotated[UUID, IdInPath("ten")]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+
+class TenantCreate(BaseModel):
+    """What to make."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "Example Broker Ltd"}]})
+
+    name: Name
+
+
+class TenantChange(BaseModel):
+    """What to change; what is not given stays."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"status": "suspended"}]})
+
+    name: Name | None = None
+    status: TenantStatus | None = None
+
+    @model_validator(mode="after")
+    def _null_is_no_value(self) -> Self:
+        for field in self.model_fields_set:
+            if getattr(self, field) is None:
+                raise ValueError(f"{field} cannot be null; leave it out to keep it")
+        return self
+
+
+class TenantView(BaseModel):
+    """A tenant."""
+
+    id: TenantId
+    name: str
+    status: TenantStatus
+    created_at: datetime
+
+
+def view_of(tenant: Tenant) -> TenantView:
+    """Return the wire form of a tenant."""
+    return TenantView(id=tenant.id, name=tenant.name, status=tenant.status, created_at=tenant.created_at)

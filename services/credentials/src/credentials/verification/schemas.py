@@ -1,0 +1,58 @@
+"""Wire shapes of ``POST /v1/verify``."""
+
+from ipaddress import IPv4Address, IPv6Address
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from credentials.verification.service import Verdict
+from shared.access import principal_to_wire
+
+
+class VerifyRequest(BaseModel):
+    """A credential that somebody presented, and from where."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"credential": "cw_sk_live_…", "source_ip": "192.0.2.7"}]},
+    )
+
+    credential: Annotated[SecretStr, Field(max_length=4096)]
+    required_scopes: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=100)] = Field(
+        default_factory=list
+    )
+    source_ip: IPv4Address | IPv6Address | None = None
+
+
+class PrincipalView(BaseModel):
+    """A verified credential. ``tenant_id`` is null for one that may act for any tenant; ``expires_at`` is Unix seconds."""
+
+    credential_id: str
+    kind: Literal["secret", "public", "service", "security_token"]
+    name: str
+    tenant_id: str | None
+    environment: Literal["live", "test"]
+    scopes: list[str]
+    expires_at: float | None
+
+
+class Valid(BaseModel):
+    """It is valid at ``sequence`` of the revocation feed."""
+
+    valid: Literal[True]
+    principal: PrincipalView
+    sequence: int
+
+
+class Invalid(BaseModel):
+    """It is not, for whatever reason."""
+
+    valid: Literal[False]
+    sequence: int
+
+
+def answer_of(verdict: Verdict) -> dict[str, Any]:
+    """Return the wire form of a verdict; the reason of a denial stays inside."""
+    if verdict.principal is None:
+        return {"valid": False, "sequence": verdict.sequence}
+    return {"valid": True, "principal": principal_to_wire(verdict.principal), "sequence": verdict.sequence}
