@@ -66,7 +66,7 @@ openapi: $(STAMP) ## write each service's openapi.json
 migrate: $(STAMP) ## bring the local stack's databases to the newest schema, running or not
 	@exec $(PY) -m embedded.migrate
 
-lock: $(STAMP) ## resolve the dependencies anew into both lock files
+lock: $(STAMP) ## make both locks fit the pyproject files (LOCK_OPTIONS=--upgrade: newest versions)
 	@exec deploy/lock.sh
 
 clean: ## remove .venv, caches, and the local stack's data

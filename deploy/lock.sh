@@ -13,6 +13,9 @@ if [ -z "${UV_DEFAULT_INDEX:-}" ] && index=$("$python" -m pip config get global.
     export UV_DEFAULT_INDEX="$index"
 fi
 options=(--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet)
+# Versions already locked stay, unless LOCK_OPTIONS=--upgrade.
+read -ra extra <<<"${LOCK_OPTIONS:-}"
+options+=(${extra[@]+"${extra[@]}"})
 for own in shared credentials webhook-dispatcher wallet-gateway embedded; do
     options+=(--no-emit-package "$own")
 done
