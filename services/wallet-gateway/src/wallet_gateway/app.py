@@ -1,0 +1,24 @@
+"""The API of the wallet gateway: ``uvicorn --factory --no-proxy-headers wallet_gateway.app:create_app``."""
+
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from shared.app_factory import create_service_app
+from wallet_gateway.resources import open_resources
+from wallet_gateway.settings import Settings
+
+__all__ = ["Settings", "create_app"]
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the application; without ``settings`` they come from the environment. Does no I/O."""
+    loaded = settings or Settings.load()
+    return create_service_app(
+        title="wallet-gateway",
+        version=version("wallet-gateway"),
+        description="Balances of external wallets, and transfers between them and the home wallet.",
+        settings=loaded,
+        open_resources=lambda _registry: open_resources(loaded),
+        routers=[],
+    )
