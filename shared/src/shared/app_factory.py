@@ -85,7 +85,7 @@ def create_service_app(
     for router in routers:
         app.include_router(router)
     _add_health(app, registry)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    app.openapi = lambda: _openapi(app, routers)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app
 
 
@@ -184,7 +184,7 @@ async def failing_parts(checks: Mapping[str, Check]) -> dict[str, str]:
     return {name: failure for name, failure in zip(checks, results, strict=True) if failure}
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
+def _openapi(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
     if app.openapi_schema:
         return app.openapi_schema
     schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
@@ -194,7 +194,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         "bearer": {"type": "http", "scheme": "bearer", "description": "An API key or access token."},
         "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
-    for route in app.routes:
+    for route in (route for router in routers for route in router.routes):
         scope = required_scope(route)
         if scope is None:
             continue

@@ -24,8 +24,8 @@ from shared.telemetry import configure_logging
 
 log = structlog.get_logger()
 
-STOP_DEADLINE_SECONDS = 12.0
-"""Within the 15 s that the stack and the containers give a process before they kill it."""
+STOP_DEADLINE_SECONDS = 8.0
+"""Well within the time after which the stack (10 s) and the containers (20 s) kill a process."""
 _ARQ_RETRY_SECONDS = 1.0
 _ARQ_POLL_SECONDS = 1.0
 _ARQ_CLOSE_SECONDS = 2.0

@@ -1,0 +1,28 @@
+"""The API of the dispatcher. Entry: ``uvicorn --factory webhook_dispatcher.app:create_app --no-proxy-headers``."""
+
+from fastapi import FastAPI
+
+from shared.app_factory import create_service_app
+from webhook_dispatcher import __version__
+from webhook_dispatcher.deliveries.routes import ledger_router
+from webhook_dispatcher.deliveries.routes import router as deliveries_router
+from webhook_dispatcher.event_types.routes import router as event_types_router
+from webhook_dispatcher.events.routes import router as events_router
+from webhook_dispatcher.resources import open_api_resources
+from webhook_dispatcher.settings import Settings
+from webhook_dispatcher.webhooks.routes import router as webhooks_router
+
+__all__ = ["Settings", "create_app"]
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the application; settings come from the environment unless given. Does no I/O."""
+    settings = settings or Settings.load()
+    return create_service_app(
+        title="webhook-dispatcher",
+        version=__version__,
+        description="Registers webhooks, accepts events, and shows every delivery with every attempt.",
+        settings=settings,
+        open_resources=lambda _registry: open_api_resources(settings),
+        routers=(webhooks_router, event_types_router, events_router, deliveries_router, ledger_router),
+    )

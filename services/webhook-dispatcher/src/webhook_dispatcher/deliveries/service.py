@@ -1,0 +1,80 @@
+"""Rules of deliveries as callers act on them."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared import typeids
+from shared.access import Caller, Realm
+from shared.problems import NotFound
+from webhook_dispatcher.audit import repository as audit
+from webhook_dispatcher.deliveries import repository
+from webhook_dispatcher.deliveries.errors import DeliveryInFlight, DeliveryNotCancellable, DeliveryWebhookDeleted
+from webhook_dispatcher.deliveries.repository import Attempt, Delivery, LedgerCounts
+from webhook_dispatcher.deliveries.schemas import LedgerOut
+from webhook_dispatcher.webhooks import repository as webhooks
+from webhook_dispatcher.webhooks.errors import WebhookDisabled
+
+
+async def show(session: AsyncSession, realm: Realm, delivery_id: UUID) -> tuple[Delivery, Sequence[Attempt]]:
+    """Return a delivery with its attempts; raises NotFound."""
+    delivery = await _find(session, realm, delivery_id)
+    return delivery, await repository.find_attempts(session, delivery_id=delivery_id)
+
+
+async def resend(session: AsyncSession, caller: Caller, delivery_id: UUID) -> Delivery:
+    """Make a delivery due now; raises NotFound, WebhookDisabled, DeliveryInFlight, DeliveryWebhookDeleted."""
+    delivery = await _find(session, caller.realm, delivery_id)
+    webhook = await webhooks.find(session, realm=caller.realm, webhook_id=delivery.webhook_id, for_update=True)
+    if webhook is None:
+        raise DeliveryWebhookDeleted
+    if webhook.status == "disabled":
+        raise WebhookDisabled
+    if not await repository.send_again(session, delivery_id=delivery_id):
+        raise DeliveryInFlight
+    await _audit(session, caller, "delivery.resent", delivery)
+    return await _find(session, caller.realm, delivery_id)
+
+
+async def cancel(session: AsyncSession, caller: Caller, delivery_id: UUID) -> Delivery:
+    """Cancel a pending or held delivery; raises NotFound, DeliveryNotCancellable."""
+    delivery = await _find(session, caller.realm, delivery_id)
+    if not await repository.cancel(session, delivery_id=delivery_id):
+        raise DeliveryNotCancellable
+    await _audit(session, caller, "delivery.cancelled", delivery)
+    return await _find(session, caller.realm, delivery_id)
+
+
+def balance(counts: LedgerCounts) -> LedgerOut:
+    """Return the ledger with its verdict."""
+    pending = counts.pending + counts.in_flight
+    outcome = counts.delivered + pending + counts.held + counts.failed + counts.cancelled
+    return LedgerOut(
+        accepted=counts.events,
+        matched=counts.owed,
+        delivered=counts.delivered,
+        pending=pending,
+        held=counts.held,
+        failed=counts.failed,
+        cancelled=counts.cancelled,
+        in_flight=counts.in_flight,
+        balanced=counts.owed == outcome,
+    )
+
+
+async def _find(session: AsyncSession, realm: Realm, delivery_id: UUID) -> Delivery:
+    delivery = await repository.find(session, realm=realm, delivery_id=delivery_id)
+    if delivery is None:
+        raise NotFound
+    return delivery
+
+
+async def _audit(session: AsyncSession, caller: Caller, action: str, delivery: Delivery) -> None:
+    await audit.record(
+        session,
+        caller,
+        action=action,
+        target=typeids.encode("dlv", delivery.id),
+        changes={"webhook_id": typeids.encode("wh", delivery.webhook_id), "event_id": delivery.event_id},
+    )

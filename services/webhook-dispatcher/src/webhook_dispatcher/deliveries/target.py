@@ -1,0 +1,89 @@
+"""What sending needs of a webhook: its configuration with the secrets opened, kept in a worker's memory."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import orjson
+
+from shared.sealing import SealingKeyring
+from webhook_dispatcher.deliveries.wire_formats import SigningConfig, WireFormat, parse_secret
+from webhook_dispatcher.webhooks.sealing import headers_context, secret_context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTarget:
+    """A webhook's row as a worker reads it; secrets newest first, still sealed."""
+
+    id: UUID
+    tenant_id: UUID
+    revision: int
+    name: str
+    url: str
+    format: WireFormat
+    crm_signature: Literal["hex", "prefixed"]
+    signature_header: str | None
+    sealed_headers: bytes | None
+    retry_delays_seconds: Sequence[int]
+    timeout_seconds: int
+    max_in_flight: int
+    rate_per_second: int | None
+    secret_ids: Sequence[UUID] | None
+    sealed_secrets: Sequence[bytes] | None
+    secret_expiries: Sequence[datetime | None] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A webhook ready to be sent to. ``valid_until`` is when the first of its secrets ends (unix seconds)."""
+
+    id: UUID
+    revision: int
+    name: str
+    url: str
+    wire_format: WireFormat
+    signing: SigningConfig = field(repr=False)
+    headers: dict[str, str] = field(repr=False)
+    retry_delays_seconds: Sequence[int]
+    timeout_seconds: int
+    max_in_flight: int
+    rate_per_second: int | None
+    valid_until: float
+
+    def is_current(self, revision: int) -> bool:
+        """Tell whether this is what the database holds at ``revision``, now."""
+        return self.revision == revision and time.time() < self.valid_until
+
+
+def open_target(stored: StoredTarget, keyring: SealingKeyring) -> Target:
+    """Open the sealed parts; raises SealingError, and ValueError for a webhook without an active secret."""
+    secrets = []
+    for secret_id, sealed in zip(stored.secret_ids or (), stored.sealed_secrets or (), strict=True):
+        context = secret_context(tenant_id=stored.tenant_id, secret_id=secret_id)
+        secrets.append(parse_secret(keyring.open(sealed, context=context).decode(), wire_format=stored.format))
+    headers: dict[str, str] = {}
+    if stored.sealed_headers is not None:
+        context = headers_context(tenant_id=stored.tenant_id, webhook_id=stored.id)
+        headers = orjson.loads(keyring.open(stored.sealed_headers, context=context))
+    return Target(
+        id=stored.id,
+        revision=stored.revision,
+        name=stored.name,
+        url=stored.url,
+        wire_format=stored.format,
+        signing=SigningConfig(
+            wire_format=stored.format,
+            secrets=secrets,
+            crm_form=stored.crm_signature,
+            signature_header=stored.signature_header,
+        ),
+        headers=headers,
+        retry_delays_seconds=stored.retry_delays_seconds,
+        timeout_seconds=stored.timeout_seconds,
+        max_in_flight=stored.max_in_flight,
+        rate_per_second=stored.rate_per_second,
+        valid_until=min((end.timestamp() for end in stored.secret_expiries or () if end), default=float("inf")),
+    )

@@ -1,0 +1,234 @@
+"""An event as it was published, checked. Pure.
+
+``data`` is kept as the exact bytes of the publisher: numbers never pass through floats, key order and spacing stay.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+import orjson
+
+from shared import strict_json, typeids
+from shared.access import Realm
+from shared.problems import PointedError
+from webhook_dispatcher.event_types import catalogue
+
+EVENT_BYTES_MAX = 1024 * 1024
+BATCH_BYTES_MAX = 16 * 1024 * 1024
+BATCH_EVENTS_MAX = 1000
+_SUBJECT_CHARS_MAX = 256
+_EVENT_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_TENANT = "tenant_id"
+
+
+class InvalidEventError(ValueError):
+    """An event is not acceptable. ``errors`` points at each fault, relative to the event; ``code`` is stable."""
+
+    def __init__(self, code: str, errors: Sequence[PointedError]) -> None:
+        super().__init__(code)
+        self.code = code
+        self.errors = list(errors)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One accepted event: ``id`` names the row, ``event_id`` is the event's id everywhere outside."""
+
+    id: UUID
+    realm: Realm
+    event_id: str
+    type: str
+    function: str
+    subject: str | None
+    ordering_key: str | None
+    occurred_at: datetime
+    payload: bytes
+    """The body of the standard format, made once: ``{"id","type","timestamp","subject","data"}``."""
+
+
+class _EventIn(msgspec.Struct, forbid_unknown_fields=True):
+    """The wire form (http-api.md, ``POST /v1/events``). Types are checked by hand, so that every fault has a pointer."""
+
+    type: msgspec.Raw = msgspec.Raw()
+    data: msgspec.Raw = msgspec.Raw()
+    id: msgspec.Raw = msgspec.Raw()
+    subject: msgspec.Raw = msgspec.Raw()
+    occurred_at: msgspec.Raw = msgspec.Raw()
+    ordering_key: msgspec.Raw = msgspec.Raw()
+
+
+class _StreamEventIn(_EventIn, forbid_unknown_fields=True):
+    """The same on the stream, where no credential names the realm."""
+
+    tenant_id: msgspec.Raw = msgspec.Raw()
+    environment: msgspec.Raw = msgspec.Raw()
+
+
+class _BatchIn(msgspec.Struct, forbid_unknown_fields=True):
+    events: list[msgspec.Raw]
+
+
+_decode_event = msgspec.json.Decoder(_EventIn).decode
+_decode_stream_event = msgspec.json.Decoder(_StreamEventIn).decode
+_decode_batch = msgspec.json.Decoder(_BatchIn).decode
+_FIELDS = frozenset(_EventIn.__struct_fields__)
+_STREAM_FIELDS = frozenset(_StreamEventIn.__struct_fields__)
+
+
+def parse_published(body: bytes, *, realm: Realm, now: datetime) -> list[Event]:
+    """Read the body of ``POST /v1/events``: one event, or ``{"events": […]}`` with up to 1 000.
+
+    Raises InvalidEventError with pointers into the body; one bad event refuses the whole body.
+    """
+    document = _loads(body)
+    if not isinstance(document, dict):
+        raise InvalidEventError("invalid_event", [{"pointer": "", "detail": "a JSON object is required"}])
+    if "events" not in document:
+        return [_event(_decode_event, body, document, realm=realm, now=now, default_id=None)]
+    items = document["events"]
+    if not isinstance(items, list) or not 1 <= len(items) <= BATCH_EVENTS_MAX:
+        raise InvalidEventError(
+            "invalid_event", [{"pointer": "/events", "detail": f"an array of 1 to {BATCH_EVENTS_MAX} events"}]
+        )
+    unknown = [name for name in document if name != "events"]
+    if unknown:
+        raise InvalidEventError("invalid_event", [_fault(name, "unknown field") for name in unknown])
+    events: list[Event] = []
+    faults: list[PointedError] = []
+    codes: set[str] = set()
+    for index, (raw, item) in enumerate(zip(_decode_batch(body).events, items, strict=True)):
+        try:
+            events.append(_event(_decode_event, bytes(raw), item, realm=realm, now=now, default_id=None))
+        except InvalidEventError as exc:
+            codes.add(exc.code)
+            faults += [{**error, "pointer": f"/events/{index}{error['pointer']}"} for error in exc.errors[:5]]
+    if faults:
+        raise InvalidEventError(codes.pop() if len(codes) == 1 else "invalid_event", faults[:100])
+    return events
+
+
+def parse_streamed(body: bytes, *, default_id: str, now: datetime) -> Event:
+    """Read the ``event`` field of a stream entry: the same JSON plus ``tenant_id`` and ``environment``.
+
+    ``default_id`` names an event that has none, and must be the same each time the entry is read, so that an entry read
+    twice is one event. Raises InvalidEventError.
+    """
+    document = _loads(body)
+    if not isinstance(document, dict):
+        raise InvalidEventError("invalid_event", [{"pointer": "", "detail": "a JSON object is required"}])
+    try:
+        tenant_id = typeids.decode("ten", document.get(_TENANT, ""))
+    except (typeids.MalformedIdError, AttributeError) as exc:
+        raise InvalidEventError("invalid_event", [_fault(_TENANT, "a ten_… id is required")]) from exc
+    environment = document.get("environment", "live")
+    if environment not in ("live", "test"):
+        raise InvalidEventError("invalid_event", [_fault("environment", "live or test")])
+    realm = Realm(tenant_id=tenant_id, environment=environment)
+    return _event(_decode_stream_event, body, document, realm=realm, now=now, default_id=default_id)
+
+
+def make_payload(
+    *, event_id: str, event_type: str, occurred_at: datetime, subject: str | None, data: bytes, test: bool = False
+) -> bytes:
+    """Return the bytes that every standard delivery of this event sends; ``data`` stands in them unchanged."""
+    head = orjson.dumps({"id": event_id, "type": event_type, "timestamp": rfc3339(occurred_at), "subject": subject})
+    return b"".join((head[:-1], b',"data":', data, b',"test":true}' if test else b"}"))
+
+
+def rfc3339(moment: datetime) -> str:
+    """Return UTC with ``Z``, to the microsecond where there are any."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _loads(body: bytes) -> object:
+    try:
+        return strict_json.loads(body)
+    except strict_json.MalformedJsonError as exc:
+        raise InvalidEventError("malformed_json", [{"pointer": exc.pointer, "detail": exc.detail}]) from exc
+
+
+def _event(
+    decode: Callable[[bytes], _EventIn],
+    raw: bytes,
+    document: object,
+    *,
+    realm: Realm,
+    now: datetime,
+    default_id: str | None,
+) -> Event:
+    if len(raw) > EVENT_BYTES_MAX:
+        detail = f"an event has at most {EVENT_BYTES_MAX} bytes"
+        raise InvalidEventError("event_too_large", [{"pointer": "", "detail": detail}])
+    if not isinstance(document, dict):
+        raise InvalidEventError("invalid_event", [{"pointer": "", "detail": "a JSON object is required"}])
+    fields = _STREAM_FIELDS if decode is _decode_stream_event else _FIELDS
+    code, faults = _check(document, fields)
+    if faults:
+        raise InvalidEventError(code, faults)
+    event_type, subject = document["type"], document.get("subject")
+    row_id = typeids.new_id()
+    event_id = document.get("id") or default_id or typeids.encode("evt", row_id)
+    occurred_at = _moment(document["occurred_at"]) if document.get("occurred_at") else now
+    assert occurred_at is not None
+    data = bytes(decode(raw).data)
+    return Event(
+        id=row_id,
+        realm=realm,
+        event_id=event_id,
+        type=event_type,
+        function=catalogue.function_of(event_type),
+        subject=subject,
+        ordering_key=document.get("ordering_key"),
+        occurred_at=occurred_at,
+        payload=make_payload(
+            event_id=event_id, event_type=event_type, occurred_at=occurred_at, subject=subject, data=data
+        ),
+    )
+
+
+def _check(document: dict[str, object], fields: frozenset[str]) -> tuple[str, list[PointedError]]:
+    """Return the code and every fault of an event's fields; no fault, and the event is good."""
+    faults = [_fault(name, "unknown field") for name in document.keys() - fields]
+    event_type = document.get("type")
+    if not isinstance(event_type, str):
+        faults.append(_fault("type", "an event type is required"))
+    elif not catalogue.is_known(event_type):
+        unknown = _fault("type", f"there is no event type {event_type[:128]!r}")
+        return "unknown_event_type", [*faults, unknown]
+    if not isinstance(document.get("data"), dict):
+        faults.append(_fault("data", "a JSON object is required"))
+    if "id" in document and not (isinstance(document["id"], str) and _EVENT_ID.fullmatch(document["id"])):
+        faults.append(_fault("id", "1-128 letters, digits and . _ : -"))
+    subject = document.get("subject")
+    if subject is None:
+        if isinstance(event_type, str) and catalogue.function_of(event_type) in catalogue.REQUEST_FUNCTIONS:
+            faults.append(_fault("subject", "the id of the request is required for this event type"))
+    elif not _is_label(subject):
+        faults.append(_fault("subject", f"1-{_SUBJECT_CHARS_MAX} characters, none of them a control character"))
+    if document.get("ordering_key") is not None and not _is_label(document["ordering_key"]):
+        faults.append(_fault("ordering_key", f"1-{_SUBJECT_CHARS_MAX} characters, none of them a control character"))
+    if document.get("occurred_at") is not None and _moment(document["occurred_at"]) is None:
+        faults.append(_fault("occurred_at", "a time of RFC 3339 with an offset"))
+    return "invalid_event", faults
+
+
+def _is_label(value: object) -> bool:
+    return isinstance(value, str) and 1 <= len(value) <= _SUBJECT_CHARS_MAX and value.isprintable()
+
+
+def _moment(value: object) -> datetime | None:
+    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+        return None
+    try:
+        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _fault(name: str, detail: str) -> PointedError:
+    return {"pointer": strict_json.pointer_of((name,)), "detail": detail}

@@ -1,0 +1,71 @@
+"""Which deliveries an event owes. Pure."""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+from uuid import UUID
+
+from webhook_dispatcher.event_types import catalogue
+from webhook_dispatcher.events.event import Event
+from webhook_dispatcher.webhooks import selectors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """What fan-out needs to know of a webhook."""
+
+    webhook_id: UUID
+    events: Sequence[str]
+    trigger: Literal["first", "every"]
+
+
+@dataclass(slots=True, kw_only=True)
+class RealmWebhooks:
+    """A realm's webhooks as of a revision, with the answer per event type remembered."""
+
+    revision: int
+    subscriptions: Sequence[Subscription]
+    _by_type: dict[str, list[Subscription]] = field(default_factory=dict)
+
+    def matching(self, event_type: str) -> list[Subscription]:
+        """Return the webhooks that select an event type."""
+        matching = self._by_type.get(event_type)
+        if matching is None:
+            matching = [item for item in self.subscriptions if selectors.selects_any(item.events, event_type)]
+            self._by_type[event_type] = matching
+        return matching
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A delivery that is owed if its event is new, and, with ``first``, if none was made for the request before."""
+
+    id: UUID
+    webhook_id: UUID
+    event: Event
+    first: bool
+
+
+def plan(event: Event, webhooks: RealmWebhooks) -> Iterable[Candidate]:
+    """Return the deliveries that an event owes.
+
+    ``trigger: first`` applies to the request functions alone; others always send every match (http-api.md).
+    """
+    once = event.function in catalogue.REQUEST_FUNCTIONS
+    for subscription in webhooks.matching(event.type):
+        yield Candidate(
+            id=delivery_id_of(event.id),
+            webhook_id=subscription.webhook_id,
+            event=event,
+            first=once and subscription.trigger == "first",
+        )
+
+
+def delivery_id_of(event: UUID) -> UUID:
+    """Return a new delivery id (UUIDv7) that shares its leading 64 bits with its event's.
+
+    So an event's deliveries stand side by side in the primary key, and need no index of their own; and they fall into the
+    same day's partition as the event.
+    """
+    return UUID(int=(event.int >> 64 << 64) | (0b10 << 62) | secrets.randbits(62))

@@ -1,0 +1,234 @@
+"""All SQL of events: accepting them (one statement, one round trip) and reading them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from shared import typeids
+from shared.access import Realm
+from webhook_dispatcher.events.event import Event
+from webhook_dispatcher.events.fan_out import Candidate, RealmWebhooks, Subscription
+
+# One statement: the realm's revisions are compared, the keys decide which events are new, and what they owe is written.
+# Rows are inserted in the order of their keys, so that two batches never wait for one another in a circle.
+_ACCEPT = text(
+    """
+    WITH stale AS (
+        SELECT 1 FROM unnest(CAST(:r_tenants AS uuid[]), CAST(:r_environments AS text[]), CAST(:r_revisions AS bigint[]))
+            AS r (tenant_id, environment, revision)
+        LEFT JOIN realm_revisions now_at USING (tenant_id, environment)
+        WHERE COALESCE(now_at.revision, 0) <> r.revision
+    ), wanted AS MATERIALIZED (
+        SELECT * FROM unnest(
+            CAST(:e_ids AS uuid[]), CAST(:e_tenants AS uuid[]), CAST(:e_environments AS text[]), CAST(:e_event_ids AS text[]),
+            CAST(:e_types AS text[]), CAST(:e_subjects AS text[]), CAST(:e_ordering_keys AS text[]),
+            CAST(:e_occurred AS timestamptz[]), CAST(:e_payloads AS bytea[])
+        ) AS e (id, tenant_id, environment, event_id, type, subject, ordering_key, occurred_at, payload)
+        WHERE NOT EXISTS (SELECT 1 FROM stale)
+    ), owed AS MATERIALIZED (
+        SELECT * FROM unnest(
+            CAST(:c_ids AS uuid[]), CAST(:c_webhooks AS uuid[]), CAST(:c_events AS uuid[]), CAST(:c_firsts AS boolean[]),
+            CAST(:c_functions AS text[]), CAST(:c_subjects AS text[]), CAST(:c_tenants AS uuid[]),
+            CAST(:c_environments AS text[])
+        ) AS c (id, webhook_id, event, first, function, subject, tenant_id, environment)
+    ), accepted AS (
+        INSERT INTO event_keys (tenant_id, environment, event_id, id)
+        SELECT tenant_id, environment, event_id, id FROM wanted ORDER BY 1, 2, 3
+        ON CONFLICT DO NOTHING
+        RETURNING id
+    ), firsts AS (
+        INSERT INTO first_matches (webhook_id, function, subject, event)
+        SELECT webhook_id, function, subject, event FROM owed
+        WHERE first AND event IN (SELECT id FROM accepted) ORDER BY 1, 2, 3, 4
+        ON CONFLICT DO NOTHING
+        RETURNING webhook_id, event
+    ), made AS (
+        INSERT INTO deliveries (id, webhook_id, event, tenant_id, environment)
+        SELECT id, webhook_id, event, tenant_id, environment FROM owed
+        WHERE (NOT first AND event IN (SELECT id FROM accepted))
+           OR (first AND (webhook_id, event) IN (SELECT webhook_id, event FROM firsts))
+        ORDER BY id
+        RETURNING webhook_id, event
+    ), stored AS (
+        INSERT INTO events
+            (id, tenant_id, environment, event_id, type, subject, ordering_key, occurred_at, payload, matched)
+        SELECT id, tenant_id, environment, event_id, type, subject, ordering_key, occurred_at, payload,
+            COALESCE(counts.matched, 0)
+        FROM wanted LEFT JOIN (SELECT event, count(*) AS matched FROM made GROUP BY event) counts ON counts.event = id
+        WHERE id IN (SELECT id FROM accepted) ORDER BY id
+    )
+    SELECT EXISTS (SELECT 1 FROM stale) AS stale,
+        (SELECT array_agg(id) FROM accepted) AS accepted,
+        (SELECT array_agg(DISTINCT webhook_id) FROM made) AS webhooks
+    """
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """What one statement did: the rows that are new, and the webhooks that have work now."""
+
+    events: frozenset[UUID]
+    webhooks: Sequence[UUID]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent:
+    """One row of ``events``."""
+
+    id: UUID
+    event_id: str
+    environment: str
+    type: str
+    subject: str | None
+    occurred_at: datetime
+    payload: bytes
+    matched: int
+    test: bool
+
+
+async def accept(
+    connection: AsyncConnection,
+    *,
+    events: Sequence[Event],
+    candidates: Sequence[Candidate],
+    revisions: Mapping[Realm, int],
+) -> Accepted | None:
+    """Insert what is new of ``events`` with the deliveries owed; None if a realm's webhooks changed: plan afresh then."""
+    row = (
+        await connection.execute(
+            _ACCEPT,
+            {
+                "r_tenants": [realm.tenant_id for realm in revisions],
+                "r_environments": [realm.environment for realm in revisions],
+                "r_revisions": list(revisions.values()),
+                "e_ids": [event.id for event in events],
+                "e_tenants": [event.realm.tenant_id for event in events],
+                "e_environments": [event.realm.environment for event in events],
+                "e_event_ids": [event.event_id for event in events],
+                "e_types": [event.type for event in events],
+                "e_subjects": [event.subject for event in events],
+                "e_ordering_keys": [event.ordering_key for event in events],
+                "e_occurred": [event.occurred_at for event in events],
+                "e_payloads": [event.payload for event in events],
+                "c_ids": [item.id for item in candidates],
+                "c_webhooks": [item.webhook_id for item in candidates],
+                "c_events": [item.event.id for item in candidates],
+                "c_firsts": [item.first for item in candidates],
+                "c_functions": [item.event.function for item in candidates],
+                "c_subjects": [item.event.subject for item in candidates],
+                "c_tenants": [item.event.realm.tenant_id for item in candidates],
+                "c_environments": [item.event.realm.environment for item in candidates],
+            },
+        )
+    ).one()
+    if row.stale:
+        return None
+    return Accepted(events=frozenset(row.accepted or ()), webhooks=row.webhooks or ())
+
+
+async def load_realm(connection: AsyncConnection, realm: Realm) -> RealmWebhooks:
+    """Return the realm's webhooks and their revision, of one snapshot."""
+    rows = (
+        await connection.execute(
+            text(
+                """
+                SELECT r.revision, w.id, w.events, w.trigger
+                FROM realm_revisions r
+                LEFT JOIN webhooks w ON w.tenant_id = r.tenant_id AND w.environment = r.environment
+                    AND w.deleted_at IS NULL
+                WHERE r.tenant_id = :tenant_id AND r.environment = :environment
+                """
+            ),
+            {"tenant_id": realm.tenant_id, "environment": realm.environment},
+        )
+    ).all()
+    return RealmWebhooks(
+        revision=rows[0].revision if rows else 0,
+        subscriptions=[
+            Subscription(webhook_id=row.id, events=tuple(row.events), trigger=row.trigger)
+            for row in rows
+            if row.id is not None
+        ],
+    )
+
+
+async def insert_test_event(session: AsyncSession, *, event: Event, webhook_id: UUID, delivery_id: UUID) -> None:
+    """Insert a test event with its one delivery."""
+    values = {
+        "id": event.id,
+        "tenant_id": event.realm.tenant_id,
+        "environment": event.realm.environment,
+        "event_id": event.event_id,
+        "type": event.type,
+        "subject": event.subject,
+        "occurred_at": event.occurred_at,
+        "payload": event.payload,
+    }
+    await session.execute(
+        text(
+            "INSERT INTO event_keys (tenant_id, environment, event_id, id)"
+            " VALUES (:tenant_id, :environment, :event_id, :id)"
+        ),
+        values,
+    )
+    await session.execute(
+        text(
+            "INSERT INTO events (id, tenant_id, environment, event_id, type, subject, occurred_at, payload, matched, test)"
+            " VALUES (:id, :tenant_id, :environment, :event_id, :type, :subject, :occurred_at, :payload, 1, true)"
+        ),
+        values,
+    )
+    await session.execute(
+        text(
+            "INSERT INTO deliveries (id, webhook_id, event, tenant_id, environment)"
+            " VALUES (:delivery_id, :webhook_id, :id, :tenant_id, :environment)"
+        ),
+        {**values, "delivery_id": delivery_id, "webhook_id": webhook_id},
+    )
+
+
+_EVENT_COLUMNS = "id, event_id, environment, type, subject, occurred_at, payload, matched, test"
+
+
+async def find(session: AsyncSession, *, realm: Realm, event_id: str) -> StoredEvent | None:
+    """Return an event of the realm by its id."""
+    statement = text(
+        f"SELECT {_EVENT_COLUMNS} FROM events WHERE id = (SELECT id FROM event_keys"  # noqa: S608 - names are ours
+        " WHERE tenant_id = :tenant_id AND environment = :environment AND event_id = :event_id)"
+    )
+    values = {"tenant_id": realm.tenant_id, "environment": realm.environment, "event_id": event_id}
+    row = (await session.execute(statement, values)).one_or_none()
+    return None if row is None else StoredEvent(**row._mapping)
+
+
+async def find_page(
+    session: AsyncSession, *, realm: Realm, filters: Mapping[str, Any], limit: int, oldest_first: bool
+) -> Sequence[StoredEvent]:
+    """Return up to ``limit`` events of the realm. ``filters``: type, subject, from, to, q, before, after (row ids)."""
+    conditions = ["tenant_id = :tenant_id", "environment = :environment"]
+    conditions += [_CONDITIONS[name] for name, value in filters.items() if value is not None]
+    statement = text(
+        f"SELECT {_EVENT_COLUMNS} FROM events WHERE {' AND '.join(conditions)}"  # noqa: S608 - conditions are constants
+        f" ORDER BY id {'ASC' if oldest_first else 'DESC'} LIMIT :limit"
+    )
+    values = {"tenant_id": realm.tenant_id, "environment": realm.environment, "limit": limit}
+    for name, value in filters.items():
+        values[name] = typeids.lower_bound(value) if isinstance(value, datetime) else value
+    return [StoredEvent(**row._mapping) for row in await session.execute(statement, values)]
+
+
+_CONDITIONS = {
+    "type": "type = :type",
+    "subject": "subject = :subject",
+    "from": "id >= :from",
+    "to": "id < :to",
+    "q": "strpos(event_id || ' ' || type || ' ' || COALESCE(subject, ''), :q) > 0",
+    "before": "id < :before",
+    "after": "id > :after",
+}

@@ -1,0 +1,138 @@
+"""HTTP of events: publishing and reading."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from shared.access import Caller, require
+from shared.database import Transaction
+from shared.pagination import Page, decode_cursor, encode_cursor
+from shared.problems import NotFound, ServiceUnavailable, problem_responses
+from shared.request_body import StrictRoute, read_body
+from webhook_dispatcher.deliveries import repository as deliveries
+from webhook_dispatcher.deliveries.routes import shown_delivery
+from webhook_dispatcher.events import repository, schemas
+from webhook_dispatcher.events.errors import InvalidEvent
+from webhook_dispatcher.events.event import BATCH_BYTES_MAX, InvalidEventError, parse_published
+from webhook_dispatcher.events.service import RealmKeepsChangingError
+from webhook_dispatcher.resources import ApiResources, api_resources
+
+router = APIRouter(prefix="/v1/events", tags=["events"], route_class=StrictRoute)
+
+Publisher = Annotated[Caller, require("events:publish")]
+Reader = Annotated[Caller, require("events:read")]
+Resources = Annotated[ApiResources, Depends(api_resources)]
+
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "anyOf": [
+                        schemas.EventIn.model_json_schema(),
+                        {
+                            "type": "object",
+                            "additionalProperties": False,
+                            "required": ["events"],
+                            "properties": {
+                                "events": {
+                                    "type": "array",
+                                    "minItems": 1,
+                                    "maxItems": 1000,
+                                    "items": schemas.EventIn.model_json_schema(),
+                                }
+                            },
+                        },
+                    ]
+                }
+            }
+        },
+    }
+}
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=schemas.PublishedOut,
+    responses=problem_responses(InvalidEvent),
+    openapi_extra=_BODY,
+    summary="Publish one event or a batch",
+)
+async def publish_events(request: Request, caller: Publisher, resources: Resources) -> Response:
+    """Answers after the commit: an accepted event and the deliveries it owes are durable.
+
+    An event's `id` is its idempotency key. One bad event refuses the whole body, and nothing of it is accepted.
+    """
+    body = await read_body(request, bytes_max=BATCH_BYTES_MAX)
+    try:
+        events = parse_published(body, realm=caller.realm, now=datetime.now(UTC))
+        acceptance = await resources.acceptance.accept(events)
+    except InvalidEventError as exc:
+        raise InvalidEvent(exc.errors) from exc
+    except RealmKeepsChangingError as exc:
+        raise ServiceUnavailable from exc
+    resources.wake_ups.publish_soon(acceptance.webhooks)
+    answer = {"accepted": acceptance.accepted, "duplicates": acceptance.duplicates}
+    return Response(
+        orjson.dumps({**answer, "ids": [event.event_id for event in events]}), 202, media_type="application/json"
+    )
+
+
+@router.get("", responses=problem_responses(), summary="List events")
+async def list_events(
+    caller: Reader, session: Transaction, query: Annotated[schemas.EventListQuery, Query()]
+) -> Page[schemas.EventOut]:
+    """Newest first; with `after`, oldest first from that cursor: follow `next_cursor` to read all since then."""
+    oldest_first = query.after is not None
+    rows = await repository.find_page(
+        session, realm=caller.realm, filters=_filters(query), limit=query.limit + 1, oldest_first=oldest_first
+    )
+    shown = rows[: query.limit]
+    # Reading onward never ends: the last page's cursor is where the next events will appear.
+    more = bool(shown) and (oldest_first or len(rows) > query.limit)
+    return Page(
+        data=[_shown(row) for row in shown],
+        next_cursor=encode_cursor(shown[-1].id) if more else (query.after or None),
+    )
+
+
+@router.get("/{event_id}", responses=problem_responses(NotFound), summary="Show an event with its deliveries")
+async def get_event(event_id: str, caller: Reader, session: Transaction) -> schemas.EventWithDeliveriesOut:
+    event = await repository.find(session, realm=caller.realm, event_id=event_id)
+    if event is None:
+        raise NotFound
+    owed = await deliveries.find_of_event(session, realm=caller.realm, event=event.id)
+    return schemas.EventWithDeliveriesOut(
+        **_shown(event).model_dump(), deliveries=[shown_delivery(delivery) for delivery in owed]
+    )
+
+
+def _filters(query: schemas.EventListQuery) -> Mapping[str, Any]:
+    return {
+        "type": query.type,
+        "subject": query.subject,
+        "from": query.from_,
+        "to": query.to,
+        "q": query.q,
+        "before": query.position if query.after is None else None,
+        "after": decode_cursor(query.after) if query.after else None,
+    }
+
+
+def _shown(event: repository.StoredEvent) -> schemas.EventOut:
+    return schemas.EventOut(
+        id=event.event_id,
+        type=event.type,
+        subject=event.subject,
+        occurred_at=event.occurred_at,
+        environment=event.environment,
+        test=event.test,
+        matched=event.matched,
+        data=orjson.loads(event.payload)["data"],
+        body=event.payload.decode(),
+    )

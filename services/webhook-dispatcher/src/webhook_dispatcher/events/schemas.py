@@ -1,0 +1,90 @@
+"""Wire shapes of events (http-api.md, ``POST /v1/events``)."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.pagination import PageQuery
+from webhook_dispatcher.deliveries.schemas import DeliveryOut
+from webhook_dispatcher.events.event import BATCH_EVENTS_MAX
+
+
+class EventIn(BaseModel):
+    """One event. For documentation: the body is read by ``event.parse_published``, which keeps the bytes of ``data``."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "wr-7f3k2m9q-approved-2",
+                    "type": "withdrawal.approved.node.2",
+                    "subject": "7f3k2m9q",
+                    "occurred_at": "2026-11-25T12:00:00Z",
+                    "data": {
+                        "id": "7f3k2m9q",
+                        "type": "withdrawal",
+                        "status": "approved",
+                        "withdrawal_amount": "250.00",
+                    },
+                }
+            ]
+        },
+    )
+
+    id: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9._:-]{1,128}$")] = None
+    type: str
+    subject: Annotated[str | None, Field(min_length=1, max_length=256)] = None
+    occurred_at: datetime | None = None
+    data: dict[str, Any]
+    ordering_key: Annotated[str | None, Field(min_length=1, max_length=256)] = None
+
+
+class EventBatchIn(BaseModel):
+    """Up to 1 000 events; all are accepted, or none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    events: Annotated[list[EventIn], Field(min_length=1, max_length=BATCH_EVENTS_MAX)]
+
+
+class PublishedOut(BaseModel):
+    """What became of the events. ``ids`` in the order sent; ``duplicates`` were known already."""
+
+    accepted: int
+    duplicates: int
+    ids: list[str]
+
+
+class EventOut(BaseModel):
+    """An event as it is sent. ``body`` is exactly what standard deliveries carry, as text."""
+
+    id: str
+    type: str
+    subject: str | None
+    occurred_at: datetime
+    environment: Literal["live", "test"]
+    test: bool
+    matched: Annotated[int, Field(description="How many deliveries it owes.")]
+    data: Any
+    body: str
+
+
+class EventWithDeliveriesOut(EventOut):
+    """An event with its deliveries."""
+
+    deliveries: list[DeliveryOut]
+
+
+class EventListQuery(PageQuery):
+    """Filters of the list. ``after`` turns the order: oldest first, for reconciliation."""
+
+    type: Annotated[str | None, Field(max_length=128)] = None
+    subject: Annotated[str | None, Field(max_length=256)] = None
+    from_: Annotated[datetime | None, Field(alias="from")] = None
+    to: datetime | None = None
+    q: Annotated[str | None, Field(max_length=128, description="Part of id, type or subject.")] = None
+    after: Annotated[
+        str | None, Field(max_length=128, description="A cursor; empty for the beginning. Oldest first from there.")
+    ] = None

@@ -1,0 +1,230 @@
+"""From the stream into the database: read, validate, commit, and only then acknowledge.
+
+Each worker runs one. Entries of a consumer that died are taken over; what is invalid goes to the rejected stream with its
+reason, in the same MULTI that takes it off the incoming one.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared import typeids
+from shared.database import is_unavailable
+from webhook_dispatcher.events.event import Event, InvalidEventError, parse_streamed
+from webhook_dispatcher.events.service import EventAcceptance, RealmKeepsChangingError
+from webhook_dispatcher.intake.metrics import IntakeMetrics
+from webhook_dispatcher.settings import Settings
+
+log = structlog.get_logger()
+
+FIELD = b"event"
+READ_MAX = 500
+BLOCK_MS = 1000
+CLAIM_EVERY_SECONDS = 2.0
+REJECTED_MAX = 1_000_000
+_BACKOFF_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)
+_NO_GROUP = "NOGROUP"
+_GROUP_EXISTS = "BUSYGROUP"
+
+Fields = dict[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """An entry that cannot be accepted, and why."""
+
+    entry_id: bytes
+    fields: Fields
+    code: str
+    detail: str
+
+
+class StreamIntake:
+    """See the module. ``accepted`` is told the webhooks that have new work."""
+
+    def __init__(
+        self,
+        *,
+        queue: Redis,
+        acceptance: EventAcceptance,
+        settings: Settings,
+        consumer: str,
+        metrics: IntakeMetrics,
+        accepted: Callable[[Sequence[UUID]], None],
+    ) -> None:
+        self._queue = queue
+        self._acceptance = acceptance
+        self._stream = settings.stream
+        self._rejected_stream = f"{settings.stream}:rejected"
+        self._group = settings.stream_group
+        self._claim_idle_ms = int(settings.stream_claim_idle_seconds * 1000)
+        self._consumer = consumer
+        self._metrics = metrics
+        self._accepted = accepted
+        self._stopping = False
+        self._stopped = asyncio.Event()
+        self._claimed_at = 0.0
+
+    async def run(self) -> None:
+        """Read until stopped; connects again for ever."""
+        failures = 0
+        try:
+            while not self._stopping:
+                try:
+                    await self._process(await self._read())
+                    failures = 0
+                except ResponseError as exc:
+                    if not str(exc).startswith(_NO_GROUP):
+                        raise
+                    await self._make_group()
+                except (RedisError, OSError, TimeoutError) as exc:
+                    log.warning("intake.waiting", reason=type(exc).__name__)
+                    await asyncio.sleep(_backoff(failures))
+                    failures += 1
+            await self._leave()
+        finally:
+            self._stopped.set()
+        await asyncio.Event().wait()
+
+    async def stop(self) -> None:
+        """Finish the batch at hand and read no more."""
+        self._stopping = True
+        await self._stopped.wait()
+
+    async def _read(self) -> list[tuple[bytes, Fields]]:
+        now = time.monotonic()
+        if now - self._claimed_at >= CLAIM_EVERY_SECONDS:
+            self._claimed_at = now
+            _, entries, *_ = await self._queue.xautoclaim(
+                self._stream, self._group, self._consumer, min_idle_time=self._claim_idle_ms, count=READ_MAX
+            )
+            if entries:
+                log.info("intake.claimed", entries=len(entries))
+                self._claimed_at = 0.0
+                return list(entries)
+        streams = await self._queue.xreadgroup(
+            self._group, self._consumer, {self._stream: ">"}, count=READ_MAX, block=BLOCK_MS
+        )
+        return [entry for _, entries in streams or () for entry in entries]
+
+    async def _process(self, entries: Sequence[tuple[bytes, Fields]]) -> None:
+        if not entries:
+            return
+        started = time.perf_counter()
+        events: list[tuple[bytes, Fields, Event]] = []
+        rejected: list[Rejected] = []
+        now = datetime.now(UTC)
+        for entry_id, fields in entries:
+            # An entry deleted from the stream while it was pending has no fields: there is nothing left to accept.
+            if not fields:
+                continue
+            try:
+                events.append((entry_id, fields, self._parse(entry_id, fields, now)))
+            except InvalidEventError as exc:
+                rejected.append(_rejected(entry_id, fields, exc))
+        if events:
+            rejected += await self._commit(events)
+        await self._acknowledge([entry_id for entry_id, _ in entries], rejected)
+        self._metrics.read.inc(len(entries))
+        self._metrics.seconds.observe(time.perf_counter() - started)
+
+    def _parse(self, entry_id: bytes, fields: Fields, now: datetime) -> Event:
+        if fields.keys() != {FIELD}:
+            detail = "a stream entry has exactly one field, `event`"
+            raise InvalidEventError("invalid_entry", [{"pointer": "", "detail": detail}])
+        return parse_streamed(fields[FIELD], default_id=default_event_id(self._stream, entry_id), now=now)
+
+    async def _commit(self, events: Sequence[tuple[bytes, Fields, Event]]) -> list[Rejected]:
+        """Accept a batch; try until the database takes it, or says that an event itself is what it cannot take."""
+        failures = 0
+        while True:
+            try:
+                acceptance = await self._acceptance.accept([event for _, _, event in events])
+            except (SQLAlchemyError, OSError, RealmKeepsChangingError) as exc:
+                if isinstance(exc, RealmKeepsChangingError) or is_unavailable(exc):
+                    log.warning("intake.waiting", reason=type(exc).__name__, events=len(events))
+                    await asyncio.sleep(_backoff(failures))
+                    failures += 1
+                    continue
+                log.exception("intake.batch_refused", events=len(events))
+                return await self._commit_halves(events)
+            self._metrics.accepted.inc(acceptance.accepted)
+            self._metrics.duplicates.inc(acceptance.duplicates)
+            self._accepted(acceptance.webhooks)
+            return []
+
+    async def _commit_halves(self, events: Sequence[tuple[bytes, Fields, Event]]) -> list[Rejected]:
+        """Find the event that the database does not take; the others are accepted."""
+        if len(events) == 1:
+            entry_id, fields, _ = events[0]
+            return [Rejected(entry_id=entry_id, fields=fields, code="not_storable", detail="the database refused it")]
+        middle = len(events) // 2
+        return [*await self._commit(events[:middle]), *await self._commit(events[middle:])]
+
+    async def _acknowledge(self, entry_ids: Sequence[bytes], rejected: Sequence[Rejected]) -> None:
+        """Take entries off the stream, rejected ones with a copy on the rejected stream. All or nothing."""
+        async with self._queue.pipeline(transaction=True) as pipe:
+            for item in rejected:
+                values: dict[Any, Any] = {
+                    **item.fields,
+                    b"reason": item.code.encode(),
+                    b"detail": item.detail.encode(),
+                    b"entry_id": item.entry_id,
+                    b"rejected_at": datetime.now(UTC).isoformat().replace("+00:00", "Z").encode(),
+                }
+                pipe.xadd(self._rejected_stream, values, maxlen=REJECTED_MAX, approximate=True)
+            pipe.xack(self._stream, self._group, *entry_ids)
+            pipe.xdel(self._stream, *entry_ids)
+            await pipe.execute()
+        for item in rejected:
+            self._metrics.rejected.labels(item.code).inc()
+            log.warning("event.rejected", entry_id=item.entry_id.decode(), reason=item.code, detail=item.detail)
+
+    async def _make_group(self) -> None:
+        """Make the consumer group from the stream's beginning, as at first start and after the queue was emptied."""
+        try:
+            await self._queue.xgroup_create(self._stream, self._group, id="0", mkstream=True)
+            log.info("intake.group_made", stream=self._stream)
+        except ResponseError as exc:
+            if not str(exc).startswith(_GROUP_EXISTS):
+                raise
+
+    async def _leave(self) -> None:
+        """Remove our consumer, which has nothing pending now: every batch was acknowledged."""
+        try:
+            async with asyncio.timeout(1):
+                pending = await self._queue.xpending_range(
+                    self._stream, self._group, min="-", max="+", count=1, consumername=self._consumer
+                )
+                if not pending:
+                    await self._queue.xgroup_delconsumer(self._stream, self._group, self._consumer)
+        except (RedisError, OSError, TimeoutError) as exc:
+            log.info("intake.consumer_left_behind", reason=type(exc).__name__)
+
+
+def default_event_id(stream: str, entry_id: bytes) -> str:
+    """Return the id of an event that came without one: the same each time the entry is read, so it is one event."""
+    milliseconds = int(entry_id.partition(b"-")[0])
+    digest = hashlib.sha256(stream.encode() + b"\0" + entry_id).digest()
+    tail = int.from_bytes(digest[:10], "big") & ((1 << 76) - 1)
+    bits = ((milliseconds & ((1 << 48) - 1)) << 80) | (0x7 << 76) | tail
+    return typeids.encode("evt", UUID(int=(bits & ~(0b11 << 62)) | (0b10 << 62)))
+
+
+def _rejected(entry_id: bytes, fields: Fields, exc: InvalidEventError) -> Rejected:
+    detail = "; ".join(f"{error['pointer'] or '(event)'}: {error['detail']}" for error in exc.errors[:10])
+    return Rejected(entry_id=entry_id, fields=fields, code=exc.code, detail=detail)
+
+
+def _backoff(failures: int) -> float:
+    return _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)]

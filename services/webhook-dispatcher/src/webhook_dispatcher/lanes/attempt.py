@@ -1,0 +1,122 @@
+"""From a claimed delivery to the record of its attempt: send, decide, write down. No database here."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import structlog
+
+from shared import typeids
+from webhook_dispatcher.deliveries.retry_policy import (
+    Decision,
+    Delivered,
+    GiveUp,
+    OwnFault,
+    Retry,
+    decide,
+)
+from webhook_dispatcher.deliveries.sender import Sender, Sent
+from webhook_dispatcher.deliveries.target import Target
+from webhook_dispatcher.deliveries.wire_formats import RenderedEvent
+from webhook_dispatcher.lanes.repository import Claimed, Record
+
+log = structlog.get_logger()
+
+_OWN_FAULT_DELAY = timedelta(seconds=5)
+
+
+async def run_attempt(sender: Sender, claimed: Claimed, target: Target) -> Record:
+    """Make one attempt and return its record; an attempt cut off by shutdown is one of unknown outcome."""
+    event = RenderedEvent(id=claimed.event_id, type=claimed.event_type, payload=claimed.payload)
+    try:
+        sent = await sender.send(target, event, test=claimed.test)
+    except asyncio.CancelledError:
+        return own_fault(claimed, code="worker_stopped", outcome="unknown", delay=timedelta(0))
+    except Exception:
+        log.exception("attempt.failed_by_us", delivery_id=typeids.encode("dlv", claimed.id))
+        return own_fault(claimed, code="internal_error")
+    now = datetime.now(UTC)
+    decision = decide(sent.outcome, failures=claimed.failures, delays_seconds=target.retry_delays_seconds, now=now)
+    _log_attempt(claimed, target, sent, decision)
+    return Record(
+        claimed=claimed,
+        status=_status_after(decision),
+        failures=decision.failures if isinstance(decision, Retry | GiveUp) else claimed.failures,
+        next_attempt_at=decision.at if isinstance(decision, Retry) else None,
+        attempt_id=typeids.new_id(),
+        started_at=sent.started_at,
+        duration_ms=sent.duration_ms,
+        outcome="delivered" if isinstance(decision, Delivered) else "failed",
+        error_code=sent.error_code,
+        url=target.url,
+        request_headers=sent.request_headers,
+        request_body=sent.request_body,
+        response_status=sent.response_status,
+        response_headers=sent.response_headers,
+        response_body=sent.response_body,
+        response_truncated=sent.response_truncated,
+        disable_reason="the destination answered 410 Gone"
+        if isinstance(decision, Retry) and decision.disable
+        else None,
+    )
+
+
+def own_fault(
+    claimed: Claimed,
+    *,
+    code: str,
+    outcome: Literal["failed", "unknown"] = "failed",
+    delay: timedelta = _OWN_FAULT_DELAY,
+) -> Record:
+    """Return the record of an attempt that failed by us: it uses up nothing, and is made again soon."""
+    now = datetime.now(UTC)
+    return Record(
+        claimed=claimed,
+        status="pending",
+        failures=claimed.failures,
+        next_attempt_at=now + delay,
+        attempt_id=typeids.new_id(),
+        started_at=now,
+        duration_ms=0.0,
+        outcome=outcome,
+        error_code=code,
+        url=None,
+        request_headers=None,
+        request_body=None,
+        response_status=None,
+        response_headers=None,
+        response_body=None,
+        response_truncated=False,
+    )
+
+
+def _status_after(decision: Decision) -> Literal["pending", "delivered", "failed"]:
+    match decision:
+        case Delivered():
+            return "delivered"
+        case GiveUp():
+            return "failed"
+        case Retry():
+            return "pending"
+
+
+def _log_attempt(claimed: Claimed, target: Target, sent: Sent, decision: Decision) -> None:
+    """Write the one wide line of an attempt; a success is told at debug level, since history has it as well."""
+    write = log.debug if isinstance(decision, Delivered) else log.info
+    write(
+        "delivery.attempted",
+        delivery_id=typeids.encode("dlv", claimed.id),
+        webhook_id=typeids.encode("wh", target.id),
+        event_id=claimed.event_id,
+        event_type=claimed.event_type,
+        attempt=claimed.attempt,
+        failures=claimed.failures,
+        decision=type(decision).__name__,
+        next_attempt_at=decision.at.isoformat() if isinstance(decision, Retry) else None,
+        status=sent.response_status,
+        error_code=sent.error_code,
+        own_fault=isinstance(sent.outcome, OwnFault),
+        duration_ms=round(sent.duration_ms, 2),
+        fence=claimed.fence,
+        test=claimed.test,
+    )

@@ -1,0 +1,100 @@
+"""Which lanes this worker owns: renewed each second, shared fairly, given up only when nothing of theirs is in flight."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Iterable
+from uuid import UUID
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.database import Database
+from webhook_dispatcher.lanes import repository
+from webhook_dispatcher.lanes.lane import LANE_COUNT, lane_of
+
+log = structlog.get_logger()
+
+RENEW_SECONDS = 1.0
+_MARGIN = 0.8
+
+
+class Leases:
+    """The lanes of one worker.
+
+    By the local clock a lease counts only 80 % of its time, so that a worker stops claiming before the database lets
+    another one in. What is in flight then is settled by the fence.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        name: str,
+        lease_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.worker_id = repository.new_worker_id()
+        self._database = database
+        self._name = name
+        self._lease_seconds = lease_seconds
+        self._clock = clock
+        self._owned: frozenset[int] = frozenset()
+        self._leaving: frozenset[int] = frozenset()
+        self._valid_until = -math.inf
+
+    @property
+    def lanes(self) -> frozenset[int]:
+        """Return the lanes owned as of the last look."""
+        return self._owned
+
+    def serves(self, webhook_id: UUID) -> bool:
+        """Tell whether a webhook's deliveries may be claimed here."""
+        lane = lane_of(webhook_id)
+        return lane in self._owned and lane not in self._leaving
+
+    def are_valid(self) -> bool:
+        """Tell whether the last renewal still holds."""
+        return self._clock() < self._valid_until
+
+    async def renew(self, *, busy: Iterable[int]) -> bool:
+        """Renew, take or give up lanes; ``busy`` are the lanes with something in flight. Returns whether any is new.
+
+        Raises what the database raises; the leases then run out by themselves.
+        """
+        asked_at = self._clock()
+        async with self._database.autocommit() as connection:
+            state = await repository.renew(
+                connection, worker_id=self.worker_id, name=self._name, lease_seconds=self._lease_seconds
+            )
+            owned = set(state.fences)
+            share = math.ceil(LANE_COUNT / state.workers)
+            # Keep the lanes that are leaving already: giving up others instead would never come to an end.
+            surplus = sorted(owned, key=lambda lane: (lane not in self._leaving, lane))[: max(0, len(owned) - share)]
+            self._leaving = frozenset(surplus)
+            idle = self._leaving - set(busy)
+            if idle:
+                await repository.release(connection, worker_id=self.worker_id, lanes=sorted(idle))
+                owned -= idle
+            taken: dict[int, int] = {}
+            if len(owned) < share:
+                taken = await repository.acquire(
+                    connection, worker_id=self.worker_id, limit=share - len(owned), lease_seconds=self._lease_seconds
+                )
+        if taken or owned != self._owned:
+            log.info("lanes.owned", count=len(owned) + len(taken), taken=len(taken), workers=state.workers)
+        self._owned = frozenset(owned | taken.keys())
+        self._leaving &= self._owned
+        self._valid_until = asked_at + self._lease_seconds * _MARGIN
+        return bool(taken)
+
+    async def give_up(self) -> None:
+        """Release all lanes and leave the round of workers; for an orderly stop."""
+        lanes, self._owned = self._owned, frozenset()
+        self._valid_until = -math.inf
+        try:
+            async with asyncio.timeout(self._lease_seconds), self._database.autocommit() as connection:
+                await repository.release(connection, worker_id=self.worker_id, lanes=sorted(lanes))
+                await repository.forget_worker(connection, worker_id=self.worker_id)
+        except (SQLAlchemyError, OSError, TimeoutError) as exc:
+            log.warning("lanes.not_released", reason=type(exc).__name__)

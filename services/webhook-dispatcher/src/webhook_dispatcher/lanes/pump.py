@@ -1,0 +1,220 @@
+"""Claims due deliveries fairly over the webhooks that have work, and starts a send task for each.
+
+One per worker. Per-webhook limits are plain state here, since a webhook has one owner. A webhook that has reached its limit
+is set aside until one of its own requests ends, so that a hanging destination holds its own slots and no others.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared import typeids
+from shared.database import Database
+from shared.sealing import SealingError, SealingKeyring
+from webhook_dispatcher.deliveries.sender import Sender
+from webhook_dispatcher.deliveries.target import StoredTarget, Target, open_target
+from webhook_dispatcher.lanes import repository
+from webhook_dispatcher.lanes.attempt import own_fault, run_attempt
+from webhook_dispatcher.lanes.destinations import Destinations
+from webhook_dispatcher.lanes.leases import Leases
+from webhook_dispatcher.lanes.recorder import Recorder
+from webhook_dispatcher.lanes.repository import Claimed
+
+log = structlog.get_logger()
+
+CLAIM_MAX = 500
+COALESCE_SECONDS = 0.002
+_BUSY = 64
+_RETRY_SECONDS = 0.25
+
+
+class Pump:
+    """See the module."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        keyring: SealingKeyring,
+        sender: Sender,
+        recorder: Recorder,
+        leases: Leases,
+        slots: int,
+    ) -> None:
+        self._database = database
+        self._keyring = keyring
+        self._sender = sender
+        self._recorder = recorder
+        self._leases = leases
+        self._slots = slots
+        self._destinations = Destinations()
+        self._hinted: dict[UUID, None] = {}
+        self._set_aside: set[UUID] = set()
+        self._in_flight: dict[UUID, asyncio.Task[None]] = {}
+        self._work = asyncio.Event()
+        self._closed = False
+        self._may_hold_strays = False
+
+    def wake(self, webhooks: Iterable[UUID]) -> None:
+        """Look at these webhooks soon, where their lanes are ours."""
+        for webhook_id in webhooks:
+            if self._leases.serves(webhook_id):
+                self._hinted[webhook_id] = None
+        if self._hinted:
+            self._work.set()
+
+    def wake_in(self, webhook_id: UUID, seconds: float) -> None:
+        """Look at a webhook after a while; for retries and paced webhooks, within the look of each second."""
+        asyncio.get_running_loop().call_later(seconds, self.wake, (webhook_id,))
+
+    def close(self) -> None:
+        """Claim nothing more."""
+        self._closed = True
+
+    def busy_webhooks(self) -> list[UUID]:
+        """Return the webhooks that have a request in flight."""
+        return self._destinations.busy()
+
+    async def finish(self, *, deadline_seconds: float) -> None:
+        """Wait for the requests in flight; past the deadline their outcome is recorded as unknown."""
+        tasks = list(self._in_flight.values())
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=deadline_seconds)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
+
+    async def run(self) -> None:
+        """Claim and start until cancelled."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            if len(self._in_flight) > _BUSY:
+                # Under load a short wait makes claims and records larger batches, which cost the same as small ones.
+                await asyncio.sleep(COALESCE_SECONDS)
+            try:
+                while await self._claim_once():
+                    pass
+            except (SQLAlchemyError, OSError) as exc:
+                # The statement may have been committed without our seeing its rows.
+                self._may_hold_strays = True
+                log.warning("claims.waiting", reason=type(exc).__name__)
+                asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._work.set)
+
+    async def _claim_once(self) -> bool:
+        """Claim one batch; return whether another one may find work at once."""
+        if self._closed or not self._leases.are_valid():
+            return False
+        if self._may_hold_strays:
+            await self._release_strays()
+        limits = self._choose()
+        if not limits:
+            return False
+        started = time.perf_counter()
+        async with self._database.autocommit() as connection:
+            claimed = await repository.claim(connection, worker_id=self._leases.worker_id, limits=limits)
+        counts: dict[UUID, int] = {}
+        for item in claimed:
+            counts[item.webhook_id] = counts.get(item.webhook_id, 0) + 1
+        for webhook_id, count in counts.items():
+            self._destinations.started(webhook_id, count)
+            if count == limits[webhook_id]:
+                self._hinted[webhook_id] = None
+        if claimed:
+            await self._start(claimed)
+            log.debug("deliveries.claimed", count=len(claimed), ms=round((time.perf_counter() - started) * 1000, 2))
+        return bool(self._hinted)
+
+    def _choose(self) -> dict[UUID, int]:
+        """Share the free slots over the webhooks with work: how many each may claim now."""
+        free_slots = min(self._slots - len(self._in_flight), CLAIM_MAX)
+        limits: dict[UUID, int] = {}
+        if free_slots <= 0:
+            return limits
+        share = max(1, free_slots // max(1, len(self._hinted)))
+        for webhook_id in list(self._hinted):
+            if free_slots <= 0:
+                break
+            del self._hinted[webhook_id]
+            if not self._leases.serves(webhook_id):
+                continue
+            free = self._destinations.free(webhook_id)
+            if free == 0:
+                self._set_aside_until_free(webhook_id)
+                continue
+            limits[webhook_id] = min(free, share, free_slots)
+            free_slots -= limits[webhook_id]
+        return limits
+
+    def _set_aside_until_free(self, webhook_id: UUID) -> None:
+        pace_seconds = self._destinations.pace_seconds(webhook_id)
+        if pace_seconds is not None:
+            self.wake_in(webhook_id, pace_seconds)
+        else:
+            self._set_aside.add(webhook_id)
+
+    async def _start(self, claimed: Sequence[Claimed]) -> None:
+        """Start a send task for each claimed delivery, with the configuration the database held at the claim."""
+        stale = {
+            item.webhook_id: item.webhook_revision
+            for item in claimed
+            if not self._has_target(item.webhook_id, item.webhook_revision)
+        }
+        if stale:
+            try:
+                await self._load_targets(list(stale))
+            except (SQLAlchemyError, OSError) as exc:
+                log.warning("targets.not_loaded", webhooks=len(stale), reason=type(exc).__name__)
+        for item in claimed:
+            target = self._destinations.get(item.webhook_id).target
+            if target is None or (item.webhook_id in stale and not target.is_current(target.revision)):
+                self._recorder.put(own_fault(item, code="target_not_loaded"))
+                self._freed(item.webhook_id)
+            else:
+                self._in_flight[item.id] = asyncio.create_task(self._deliver(item, target))
+
+    def _has_target(self, webhook_id: UUID, revision: int) -> bool:
+        target = self._destinations.get(webhook_id).target
+        return target is not None and target.is_current(revision)
+
+    async def _load_targets(self, webhooks: Sequence[UUID]) -> None:
+        for webhook_id in webhooks:
+            self._destinations.get(webhook_id).target = None
+        async with self._database.autocommit() as connection:
+            rows = await repository.load_webhooks(connection, webhooks)
+        for row in rows:
+            try:
+                self._destinations.set_target(open_target(StoredTarget(**row._mapping), self._keyring))
+            except (SealingError, ValueError) as exc:
+                log.exception("target.not_opened", webhook_id=typeids.encode("wh", row.id), reason=type(exc).__name__)
+
+    async def _deliver(self, claimed: Claimed, target: Target) -> None:
+        try:
+            self._recorder.put(await run_attempt(self._sender, claimed, target))
+        finally:
+            del self._in_flight[claimed.id]
+            self._freed(claimed.webhook_id)
+
+    def _freed(self, webhook_id: UUID) -> None:
+        self._destinations.ended(webhook_id)
+        if webhook_id in self._set_aside:
+            self._set_aside.discard(webhook_id)
+            self._hinted[webhook_id] = None
+        if self._hinted:
+            self._work.set()
+
+    async def _release_strays(self) -> None:
+        """Take back what a lost answer left claimed: in flight for us in the database, and unknown to us."""
+        known = [*self._in_flight, *self._recorder.unrecorded()]
+        async with self._database.autocommit() as connection:
+            webhooks = await repository.release_strays(connection, worker_id=self._leases.worker_id, known=known)
+        self._may_hold_strays = False
+        if webhooks:
+            log.warning("deliveries.strays_released", count=len(webhooks))
+            self.wake(webhooks)

@@ -1,0 +1,126 @@
+"""Records outcomes: collects them for a few milliseconds and writes each batch in one statement.
+
+Nothing is forgotten while the database is away: a batch is tried until it is written, and what was written already is left
+alone by the statement itself.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.database import Database
+from webhook_dispatcher.lanes import repository
+from webhook_dispatcher.lanes.repository import Record
+
+log = structlog.get_logger()
+
+BATCH_MAX = 1000
+COLLECT_SECONDS = 0.003
+_BACKOFF_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)
+
+
+class RecorderMetrics:
+    """Deliveries by outcome, and how long attempts took."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.attempts = Counter("causeway_attempts", "Attempts by outcome", ("outcome",), registry=registry)
+        self.deliveries = Counter(
+            "causeway_deliveries_recorded",
+            "Deliveries by the state an attempt left them in",
+            ("status",),
+            registry=registry,
+        )
+        self.fenced = Counter(
+            "causeway_records_fenced", "Outcomes not written since the lane had another owner", registry=registry
+        )
+        self.seconds = Histogram(
+            "causeway_attempt_seconds",
+            "Duration of attempts",
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+            registry=registry,
+        )
+
+
+class Recorder:
+    """One per worker."""
+
+    def __init__(
+        self, database: Database, metrics: RecorderMetrics, *, recorded: Callable[[Sequence[Record]], None]
+    ) -> None:
+        self._database = database
+        self._metrics = metrics
+        self._recorded = recorded
+        self._waiting: list[Record] = []
+        self._writing: Sequence[Record] = ()
+        self._arrived = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def put(self, record: Record) -> None:
+        """Take an outcome; it is written soon."""
+        self._waiting.append(record)
+        self._arrived.set()
+        self._idle.clear()
+
+    def unrecorded(self) -> list[UUID]:
+        """Return the deliveries whose outcome is not written yet."""
+        return [record.claimed.id for record in (*self._waiting, *self._writing)]
+
+    def busy_webhooks(self) -> list[UUID]:
+        """Return the webhooks with an outcome that is not written yet."""
+        return [record.claimed.webhook_id for record in (*self._waiting, *self._writing)]
+
+    async def drain(self) -> None:
+        """Wait until all outcomes are written."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        while True:
+            await self._arrived.wait()
+            await asyncio.sleep(COLLECT_SECONDS)
+            self._writing, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
+            if not self._waiting:
+                self._arrived.clear()
+            await self._write(self._writing)
+            self._writing = ()
+            if not self._waiting:
+                self._idle.set()
+
+    async def _write(self, records: Sequence[Record]) -> None:
+        disable = {record.claimed.webhook_id: record.disable_reason for record in records if record.disable_reason}
+        attempt = 0
+        while True:
+            try:
+                async with self._database.autocommit() as connection:
+                    if disable:
+                        # Before the outcome: once that is written the delivery could be claimed again.
+                        await repository.disable_webhooks(connection, reasons=disable)
+                    recorded = await repository.record(connection, records)
+                break
+            except (SQLAlchemyError, OSError) as exc:
+                delay = _BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS) - 1)]
+                attempt += 1
+                log.warning("records.waiting", records=len(records), reason=type(exc).__name__, attempt=attempt)
+                await asyncio.sleep(delay)
+        self._report([record for record in records if record.claimed.id in recorded])
+        if len(recorded) < len(records):
+            self._metrics.fenced.inc(len(records) - len(recorded))
+            log.warning("records.fenced", count=len(records) - len(recorded))
+        self._recorded(records)
+
+    def _report(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self._metrics.attempts.labels(record.outcome).inc()
+            self._metrics.deliveries.labels(record.status).inc()
+            self._metrics.seconds.observe(record.duration_ms / 1000)
+
+
+def seconds_until(moment: datetime | None) -> float:
+    """Return the seconds from now, at least 0; for timers of the near future."""
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds()) if moment else 0.0

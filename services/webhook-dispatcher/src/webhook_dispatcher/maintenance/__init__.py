@@ -1,0 +1,1 @@
+"""Upkeep of the dispatcher's storage, run by cron in one worker at a time."""

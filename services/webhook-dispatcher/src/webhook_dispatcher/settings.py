@@ -1,0 +1,23 @@
+"""Settings of the dispatcher's API and worker."""
+
+from pydantic import Field, SecretStr
+
+from shared.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """``CAUSEWAY_*``; see ServiceSettings for the common ones."""
+
+    service_key: SecretStr = SecretStr("")
+    """This service's own key, with ``credentials:verify``."""
+
+    stream: str = "causeway:events"
+    stream_group: str = "webhook-dispatcher"
+    stream_claim_idle_seconds: float = Field(default=10.0, gt=0)
+    """An entry read by a consumer that has not committed it for so long is taken over by another."""
+
+    lease_seconds: float = Field(default=5.0, ge=1)
+    """How long a lane stays with a worker that no longer renews; so long a kill -9 can delay its lanes."""
+
+    slots: int = Field(default=500, ge=1, le=5000)
+    """Requests in flight at once, per worker."""

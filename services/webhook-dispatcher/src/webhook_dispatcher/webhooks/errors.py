@@ -1,0 +1,41 @@
+"""Named facts about webhooks.
+
+Tree: Problem ── DestinationNotAllowed 422 · SecretMalformed 422 · WebhookDisabled 409 · UnknownEventType 422
+"""
+
+from shared.problems import Conflict, ValidationFailed
+
+
+class DestinationNotAllowed(ValidationFailed):
+    """The URL is not one that requests may be sent to: its form, scheme, port or address is refused."""
+
+    code, title = "destination_not_allowed", "Destination not allowed"
+
+    def __init__(self, detail: str = "The URL is not one that requests may be sent to.") -> None:
+        super().__init__(detail, errors=[{"pointer": "/url", "detail": detail}])
+
+
+class SecretMalformed(ValidationFailed):
+    """The own secret does not have the form that the webhook's format asks for."""
+
+    code, title = "secret_malformed", "Secret malformed"
+
+    def __init__(self, detail: str = "The secret does not have the form that this format asks for.") -> None:
+        super().__init__(detail, errors=[{"pointer": "/secret", "detail": detail}])
+
+
+class WebhookDisabled(Conflict):
+    """The webhook is disabled; its deliveries are held until it is enabled."""
+
+    code, title = "webhook_disabled", "Webhook disabled"
+    default_detail = "The webhook is disabled; enable it first. Its deliveries are held meanwhile."
+
+
+class UnknownEventType(ValidationFailed):
+    """There is no event type of that name."""
+
+    code, title = "unknown_event_type", "Unknown event type"
+
+    def __init__(self, name: str = "", *, pointer: str = "/event_type") -> None:
+        detail = f"There is no event type {name!r}." if name else "There is no such event type."
+        super().__init__(detail, errors=[{"pointer": pointer, "detail": detail}])

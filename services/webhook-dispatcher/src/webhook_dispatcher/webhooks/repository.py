@@ -1,0 +1,190 @@
+"""All SQL of webhooks and their secrets. Every query carries the realm."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.types import BigInteger, Integer, Text
+
+from shared.access import Realm
+
+_COLUMNS = """id, tenant_id, environment, lane, revision, name, url, events, trigger, format, crm_signature,
+    signature_header, sealed_headers, retry_delays_seconds, timeout_seconds, max_in_flight, rate_per_second, description,
+    metadata, status, disabled_reason, disabled_at, created_at, created_by, updated_at"""
+_TYPES: Mapping[str, Any] = {
+    "events": ARRAY(Text),
+    "retry_delays_seconds": ARRAY(Integer),
+    "metadata": JSONB,
+    "rate_per_second": BigInteger,
+}
+_CHANGEABLE = frozenset(
+    {"name", "url", "events", "trigger", "crm_signature", "signature_header", "sealed_headers", "retry_delays_seconds"}
+    | {"timeout_seconds", "max_in_flight", "rate_per_second", "description", "metadata"}
+    | {"status", "disabled_reason", "disabled_at"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """One row of ``webhooks``."""
+
+    id: UUID
+    tenant_id: UUID
+    environment: Literal["live", "test"]
+    lane: int
+    revision: int
+    name: str
+    url: str
+    events: list[str]
+    trigger: Literal["first", "every"]
+    format: Literal["standard", "crm", "timestamped"]
+    crm_signature: Literal["hex", "prefixed"]
+    signature_header: str | None
+    sealed_headers: bytes | None
+    retry_delays_seconds: list[int]
+    timeout_seconds: int
+    max_in_flight: int
+    rate_per_second: int | None
+    description: str | None
+    metadata: dict[str, Any]
+    status: Literal["enabled", "disabled"]
+    disabled_reason: str | None
+    disabled_at: datetime | None
+    created_at: datetime
+    created_by: str
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedSecret:
+    """One row of ``webhook_secrets``."""
+
+    id: UUID
+    webhook_id: UUID
+    sealed_secret: bytes
+    created_at: datetime
+    expires_at: datetime | None
+
+
+async def insert(session: AsyncSession, values: Mapping[str, Any]) -> Webhook:
+    """Insert a webhook and bump its realm's revision."""
+    names = ", ".join(values)
+    statement = text(
+        f"INSERT INTO webhooks ({names}) VALUES ({', '.join(':' + name for name in values)}) RETURNING {_COLUMNS}"  # noqa: S608 - names are ours
+    ).bindparams(*_typed(values))
+    row = (await session.execute(statement, dict(values))).one()
+    await _bump_realm(session, tenant_id=row.tenant_id, environment=row.environment)
+    return Webhook(**row._mapping)
+
+
+async def find(session: AsyncSession, *, realm: Realm, webhook_id: UUID, for_update: bool = False) -> Webhook | None:
+    """Return a webhook of the realm that is not deleted."""
+    statement = text(
+        f"SELECT {_COLUMNS} FROM webhooks WHERE id = :id AND tenant_id = :tenant_id AND environment = :environment"  # noqa: S608 - names are ours
+        f" AND deleted_at IS NULL{' FOR UPDATE' if for_update else ''}"
+    )
+    values = {"id": webhook_id, "tenant_id": realm.tenant_id, "environment": realm.environment}
+    row = (await session.execute(statement, values)).one_or_none()
+    return None if row is None else Webhook(**row._mapping)
+
+
+async def find_page(
+    session: AsyncSession, *, realm: Realm, enabled: bool | None, q: str | None, after: UUID | None, limit: int
+) -> Sequence[Webhook]:
+    """Return up to ``limit`` webhooks of the realm, newest first."""
+    statement = text(
+        f"""
+        SELECT {_COLUMNS} FROM webhooks
+        WHERE tenant_id = :tenant_id AND environment = :environment AND deleted_at IS NULL
+          AND (CAST(:after AS uuid) IS NULL OR id < :after)
+          AND (CAST(:status AS text) IS NULL OR status = :status)
+          AND (CAST(:q AS text) IS NULL OR strpos(lower(name || ' ' || url), lower(:q)) > 0)
+        ORDER BY id DESC LIMIT :limit
+        """  # noqa: S608 - names are ours
+    )
+    values = {
+        "tenant_id": realm.tenant_id,
+        "environment": realm.environment,
+        "after": after,
+        "status": None if enabled is None else ("enabled" if enabled else "disabled"),
+        "q": q,
+        "limit": limit,
+    }
+    return [Webhook(**row._mapping) for row in await session.execute(statement, values)]
+
+
+async def update(session: AsyncSession, webhook: Webhook, changes: Mapping[str, Any]) -> Webhook:
+    """Change columns of a webhook that the caller holds ``FOR UPDATE``."""
+    assert changes.keys() <= _CHANGEABLE
+    assignments = ", ".join(f"{name} = :{name}" for name in changes)
+    statement = text(
+        f"UPDATE webhooks SET {assignments}{', ' if changes else ''}revision = revision + 1, updated_at = now()"  # noqa: S608 - names are ours
+        f" WHERE id = :id RETURNING {_COLUMNS}"
+    ).bindparams(*_typed(changes))
+    row = (await session.execute(statement, {**changes, "id": webhook.id})).one()
+    await _bump_realm(session, tenant_id=row.tenant_id, environment=row.environment)
+    return Webhook(**row._mapping)
+
+
+async def mark_deleted(session: AsyncSession, webhook: Webhook) -> None:
+    """Delete a webhook; its history stays."""
+    await session.execute(
+        text("UPDATE webhooks SET deleted_at = now(), revision = revision + 1, updated_at = now() WHERE id = :id"),
+        {"id": webhook.id},
+    )
+    await session.execute(text("DELETE FROM webhook_secrets WHERE webhook_id = :id"), {"id": webhook.id})
+    await _bump_realm(session, tenant_id=webhook.tenant_id, environment=webhook.environment)
+
+
+async def insert_secret(session: AsyncSession, *, secret_id: UUID, webhook_id: UUID, sealed_secret: bytes) -> datetime:
+    """Add a secret that does not expire; returns when it was made."""
+    statement = text(
+        "INSERT INTO webhook_secrets (id, webhook_id, sealed_secret) VALUES (:id, :webhook_id, :sealed_secret)"
+        " RETURNING created_at"
+    )
+    values = {"id": secret_id, "webhook_id": webhook_id, "sealed_secret": sealed_secret}
+    created_at: datetime = (await session.execute(statement, values)).scalar_one()
+    return created_at
+
+
+async def active_secrets(session: AsyncSession, *, webhook_id: UUID) -> Sequence[SealedSecret]:
+    """Return the secrets that sign now, newest first."""
+    statement = text(
+        "SELECT id, webhook_id, sealed_secret, created_at, expires_at FROM webhook_secrets"
+        " WHERE webhook_id = :webhook_id AND (expires_at IS NULL OR expires_at > now()) ORDER BY id DESC"
+    )
+    return [SealedSecret(**row._mapping) for row in await session.execute(statement, {"webhook_id": webhook_id})]
+
+
+async def expire_secrets(session: AsyncSession, *, webhook_id: UUID, overlap_seconds: int) -> datetime:
+    """Let the secrets that sign now end after the overlap, never later than they would have; drop ended ones."""
+    await session.execute(
+        text("DELETE FROM webhook_secrets WHERE webhook_id = :webhook_id AND expires_at <= now()"),
+        {"webhook_id": webhook_id},
+    )
+    statement = text(
+        "UPDATE webhook_secrets SET expires_at = LEAST(expires_at, now() + make_interval(secs => :overlap_seconds))"
+        " WHERE webhook_id = :webhook_id RETURNING expires_at"
+    )
+    values = {"webhook_id": webhook_id, "overlap_seconds": overlap_seconds}
+    ends: list[datetime] = list((await session.execute(statement, values)).scalars())
+    return max(ends)
+
+
+async def _bump_realm(session: AsyncSession, *, tenant_id: UUID, environment: str) -> None:
+    await session.execute(
+        text(
+            "INSERT INTO realm_revisions (tenant_id, environment, revision) VALUES (:tenant_id, :environment, 1)"
+            " ON CONFLICT (tenant_id, environment) DO UPDATE SET revision = realm_revisions.revision + 1"
+        ),
+        {"tenant_id": tenant_id, "environment": environment},
+    )
+
+
+def _typed(values: Mapping[str, Any]) -> list[Any]:
+    return [bindparam(name, type_=_TYPES[name]) for name in values if name in _TYPES]

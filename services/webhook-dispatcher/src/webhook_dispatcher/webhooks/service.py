@@ -1,0 +1,226 @@
+"""Rules of webhooks: what may be registered, how secrets are made and rotated, what enabling does with held deliveries."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared import typeids
+from shared.access import Caller, Realm
+from shared.egress import AddressPolicy, DestinationRefused, parse_destination
+from shared.problems import NotFound, ValidationFailed
+from shared.sealing import SealingKeyring
+from shared.webhook_signatures import MalformedSecretError, SigningSecret
+from webhook_dispatcher.audit import repository as audit
+from webhook_dispatcher.deliveries import repository as deliveries
+from webhook_dispatcher.deliveries.wire_formats import WireFormat, crm_slug, parse_secret
+from webhook_dispatcher.event_types import catalogue
+from webhook_dispatcher.lanes.lane import lane_of
+from webhook_dispatcher.webhooks import repository, selectors
+from webhook_dispatcher.webhooks.errors import DestinationNotAllowed, SecretMalformed
+from webhook_dispatcher.webhooks.repository import Webhook
+from webhook_dispatcher.webhooks.schemas import WebhookIn, WebhookPatch
+from webhook_dispatcher.webhooks.sealing import headers_context, secret_context
+
+_TIMEOUT_SECONDS_DEFAULT = 15
+_TIMEOUT_SECONDS_DEFAULT_CRM = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevealedSecret:
+    """A secret as its owner may see it."""
+
+    secret: str
+    created_at: datetime
+    previous_expires_at: datetime | None = None
+
+
+class Webhooks:
+    """The webhooks of one process; takes a session for each call."""
+
+    def __init__(self, *, keyring: SealingKeyring, policy: AddressPolicy) -> None:
+        self._keyring = keyring
+        self._policy = policy
+
+    async def create(self, session: AsyncSession, caller: Caller, wanted: WebhookIn) -> tuple[Webhook, str]:
+        """Register a webhook; returns it with its secret. Raises DestinationNotAllowed, SecretMalformed."""
+        self._check_url(wanted.url)
+        check_selection(wanted.format, wanted.events)
+        secret = _secret_text(wanted.format, wanted.secret)
+        webhook_id = typeids.new_id()
+        values = wanted.model_dump(exclude={"secret", "enabled", "headers", "ordered", "timeout_seconds"})
+        default = _TIMEOUT_SECONDS_DEFAULT_CRM if wanted.format == "crm" else _TIMEOUT_SECONDS_DEFAULT
+        webhook = await repository.insert(
+            session,
+            {
+                **values,
+                "id": webhook_id,
+                "tenant_id": caller.realm.tenant_id,
+                "environment": caller.realm.environment,
+                "lane": lane_of(webhook_id),
+                "timeout_seconds": wanted.timeout_seconds or default,
+                "sealed_headers": self._seal_headers(caller.realm, webhook_id, wanted.headers),
+                "status": "enabled" if wanted.enabled else "disabled",
+                "disabled_reason": None if wanted.enabled else "by request",
+                "created_by": caller.actor,
+            },
+        )
+        await self._add_secret(session, caller.realm, webhook_id, secret)
+        await _audit(session, caller, "webhook.created", webhook, {"url": webhook.url, "events": webhook.events})
+        return webhook, secret
+
+    async def get(self, session: AsyncSession, realm: Realm, webhook_id: UUID) -> Webhook:
+        """Return a webhook; raises NotFound."""
+        return _found(await repository.find(session, realm=realm, webhook_id=webhook_id))
+
+    async def change(self, session: AsyncSession, caller: Caller, webhook_id: UUID, wanted: WebhookPatch) -> Webhook:
+        """Change the fields that were sent; raises NotFound, DestinationNotAllowed."""
+        webhook = await self._locked(session, caller.realm, webhook_id)
+        changes: dict[str, Any] = wanted.model_dump(exclude_unset=True)
+        if wanted.url is not None:
+            self._check_url(wanted.url)
+        check_selection(webhook.format, wanted.events or webhook.events)
+        audited = {name: value for name, value in changes.items() if name != "headers"}
+        if "headers" in changes:
+            headers = changes.pop("headers")
+            changes["sealed_headers"] = self._seal_headers(caller.realm, webhook_id, headers)
+            audited["headers"] = sorted(headers)
+        changed = await repository.update(session, webhook, changes)
+        await _audit(session, caller, "webhook.changed", webhook, audited)
+        return changed
+
+    async def delete(self, session: AsyncSession, caller: Caller, webhook_id: UUID) -> None:
+        """Delete a webhook and cancel what is outstanding; history stays. Raises NotFound."""
+        webhook = await self._locked(session, caller.realm, webhook_id)
+        await repository.mark_deleted(session, webhook)
+        cancelled = await deliveries.cancel_pending_of(session, webhook_id=webhook_id)
+        await _audit(session, caller, "webhook.deleted", webhook, {"deliveries_cancelled": cancelled})
+
+    async def enable(self, session: AsyncSession, caller: Caller, webhook_id: UUID, *, skip_pending: bool) -> Webhook:
+        """Enable a webhook: what was held is sent in order, or cancelled. Raises NotFound."""
+        webhook = await self._locked(session, caller.realm, webhook_id)
+        cancelled = 0
+        if webhook.status == "disabled":
+            if skip_pending:
+                cancelled = await deliveries.cancel_pending_of(session, webhook_id=webhook_id)
+            webhook = await repository.update(
+                session, webhook, {"status": "enabled", "disabled_reason": None, "disabled_at": None}
+            )
+        await _audit(session, caller, "webhook.enabled", webhook, {"deliveries_cancelled": cancelled})
+        return webhook
+
+    async def disable(self, session: AsyncSession, caller: Caller, webhook_id: UUID, *, now: datetime) -> Webhook:
+        """Disable a webhook: its deliveries are held from now on. Raises NotFound."""
+        webhook = await self._locked(session, caller.realm, webhook_id)
+        if webhook.status == "enabled":
+            webhook = await repository.update(
+                session, webhook, {"status": "disabled", "disabled_reason": "by request", "disabled_at": now}
+            )
+        await _audit(session, caller, "webhook.disabled", webhook, {})
+        return webhook
+
+    async def reveal_secret(self, session: AsyncSession, caller: Caller, webhook_id: UUID) -> RevealedSecret:
+        """Show the newest secret; audited. Raises NotFound."""
+        webhook = await self.get(session, caller.realm, webhook_id)
+        newest, *older = await repository.active_secrets(session, webhook_id=webhook_id)
+        context = secret_context(tenant_id=webhook.tenant_id, secret_id=newest.id)
+        secret = self._keyring.open(newest.sealed_secret, context=context).decode()
+        await _audit(session, caller, "webhook.secret_revealed", webhook, {})
+        return RevealedSecret(
+            secret=secret,
+            created_at=newest.created_at,
+            previous_expires_at=max((old.expires_at for old in older if old.expires_at), default=None),
+        )
+
+    async def rotate_secret(
+        self, session: AsyncSession, caller: Caller, webhook_id: UUID, *, own: SecretStr | None, overlap_seconds: int
+    ) -> RevealedSecret:
+        """Replace the secret; the old one signs beside it for the overlap. Raises NotFound, SecretMalformed."""
+        webhook = await self._locked(session, caller.realm, webhook_id)
+        secret = _secret_text(webhook.format, own)
+        expires_at = await repository.expire_secrets(session, webhook_id=webhook_id, overlap_seconds=overlap_seconds)
+        created_at = await self._add_secret(session, caller.realm, webhook_id, secret)
+        await repository.update(session, webhook, {})
+        await _audit(session, caller, "webhook.secret_rotated", webhook, {"overlap_seconds": overlap_seconds})
+        return RevealedSecret(secret=secret, created_at=created_at, previous_expires_at=expires_at)
+
+    def headers_of(self, webhook: Webhook) -> dict[str, str]:
+        """Open the custom headers of a webhook."""
+        return open_headers(self._keyring, webhook)
+
+    def _check_url(self, url: str) -> None:
+        try:
+            parse_destination(url, policy=self._policy)
+        except DestinationRefused as exc:
+            raise DestinationNotAllowed(str(exc)) from exc
+
+    async def _locked(self, session: AsyncSession, realm: Realm, webhook_id: UUID) -> Webhook:
+        return _found(await repository.find(session, realm=realm, webhook_id=webhook_id, for_update=True))
+
+    async def _add_secret(self, session: AsyncSession, realm: Realm, webhook_id: UUID, secret: str) -> datetime:
+        secret_id = typeids.new_id()
+        context = secret_context(tenant_id=realm.tenant_id, secret_id=secret_id)
+        return await repository.insert_secret(
+            session,
+            secret_id=secret_id,
+            webhook_id=webhook_id,
+            sealed_secret=self._keyring.seal(secret.encode(), context=context),
+        )
+
+    def _seal_headers(self, realm: Realm, webhook_id: UUID, headers: Mapping[str, str]) -> bytes | None:
+        if not headers:
+            return None
+        context = headers_context(tenant_id=realm.tenant_id, webhook_id=webhook_id)
+        return self._keyring.seal(orjson.dumps(dict(headers)), context=context)
+
+
+def open_headers(keyring: SealingKeyring, webhook: Webhook) -> dict[str, str]:
+    """Return the custom headers of a webhook in clear."""
+    if webhook.sealed_headers is None:
+        return {}
+    context = headers_context(tenant_id=webhook.tenant_id, webhook_id=webhook.id)
+    headers: dict[str, str] = orjson.loads(keyring.open(webhook.sealed_headers, context=context))
+    return headers
+
+
+def check_selection(webhook_format: str, events: Sequence[str]) -> None:
+    """Refuse selectors that the format has no envelope for; raises ValidationFailed pointing at them.
+
+    The CRM's envelope is defined for request functions alone, and is never guessed for others.
+    """
+    if webhook_format != "crm":
+        return
+    for index, selector in enumerate(events):
+        if any(not crm_slug(kind.name) for kind in catalogue.all_types() if selectors.selects(selector, kind.name)):
+            detail = f"{selector!r} covers event types that the crm format has no envelope for"
+            raise ValidationFailed(errors=[{"pointer": f"/events/{index}", "detail": detail}])
+
+
+def _secret_text(webhook_format: WireFormat, own: SecretStr | None) -> str:
+    """Return the secret to keep: the own one, checked for the format, or a new one. Raises SecretMalformed."""
+    if own is None:
+        return SigningSecret.generate().text
+    text = own.get_secret_value()
+    try:
+        parse_secret(text, wire_format=webhook_format)
+    except MalformedSecretError as exc:
+        raise SecretMalformed(str(exc)) from exc
+    return text
+
+
+def _found(webhook: Webhook | None) -> Webhook:
+    if webhook is None:
+        raise NotFound
+    return webhook
+
+
+async def _audit(
+    session: AsyncSession, caller: Caller, action: str, webhook: Webhook, changes: Mapping[str, Any]
+) -> None:
+    target = typeids.encode("wh", webhook.id)
+    await audit.record(session, caller, action=action, target=target, changes=changes)
