@@ -129,11 +129,15 @@ class Stack:
         await run_to_end(f"the migration of {service.name}", command, environment=self._environment_of(service))
 
     async def _bootstrap_credentials(self) -> None:
-        keys = ["--platform-key", self.environments.platform_key, "--service-key", self.environments.service_key]
+        # By the environment: every user of the machine can read a process's arguments.
+        keys = {
+            "CAUSEWAY_PLATFORM_KEY": self.environments.platform_key,
+            "CAUSEWAY_SERVICE_KEY": self.environments.service_key,
+        }
         await run_to_end(
             "the bootstrap of credentials",
-            [sys.executable, "-m", CREDENTIALS.package, "bootstrap", *keys],
-            environment=self._environment_of(CREDENTIALS),
+            [sys.executable, "-m", CREDENTIALS.package, "bootstrap"],
+            environment=self._environment_of(CREDENTIALS) | keys,
         )
 
     async def _start_services(self) -> None:
