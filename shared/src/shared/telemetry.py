@@ -78,6 +78,8 @@ def configure_logging(*, service: str, level: str, log_format: Literal["json", "
         logging.getLogger(name).propagate = True
     # The access log would print query strings; the request's own wide line replaces it.
     logging.getLogger("uvicorn.access").disabled = True
+    # One line for each call to a sibling would double the log.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
 def _add_service(service: str) -> structlog.types.Processor:
