@@ -1,5 +1,6 @@
 """HTTP of deliveries: history, resend, cancel, ledger."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -28,8 +29,7 @@ Resources = Annotated[ApiResources, Depends(api_resources)]
 async def list_deliveries(
     caller: Reader, session: Transaction, query: Annotated[schemas.DeliveryListQuery, Query()]
 ) -> Page[schemas.DeliveryOut]:
-    filters = {**query.model_dump(exclude={"limit", "cursor", "from_"}), "from": query.from_, "before": query.position}
-    rows = await repository.find_page(session, realm=caller.realm, filters=filters, limit=query.limit + 1)
+    rows = await repository.find_page(session, realm=caller.realm, filters=_filters(query), limit=query.limit + 1)
     shown = [shown_delivery(row) for row in rows]
     return page_of(shown, limit=query.limit, position=lambda delivery: delivery.id, item=lambda delivery: delivery)
 
@@ -80,6 +80,19 @@ async def show_ledger(
         session, realm=caller.realm, webhook_id=query.webhook_id, since=query.from_, until=query.to
     )
     return service.balance(counts)
+
+
+def _filters(query: schemas.DeliveryListQuery) -> Mapping[str, Any]:
+    return {
+        "webhook_id": query.webhook_id,
+        "status": query.status,
+        "event_type": query.event_type,
+        "subject": query.subject,
+        "from": query.from_,
+        "to": query.to,
+        "q": query.q,
+        "before": query.position,
+    }
 
 
 def shown_delivery(delivery: Delivery) -> schemas.DeliveryOut:

@@ -274,7 +274,8 @@ _RECORD = text(
     ), recorded AS (
         SELECT id FROM ended UNION ALL SELECT id FROM again
     ), noted AS (
-        INSERT INTO attempts (delivery_id, number, id, started_at, duration_ms, outcome, error_code, url, request_headers, request_body,
+        INSERT INTO attempts (delivery_id, number, id, started_at, duration_ms, outcome, error_code, url,
+            request_headers, request_body,
             response_status, response_headers, response_body, response_truncated)
         SELECT o.id, o.attempt, o.attempt_id, o.started_at, o.duration_ms, o.outcome, o.error_code, o.url,
             CAST(o.request_headers AS json), o.request_body, o.response_status, CAST(o.response_headers AS json), o.response_body,
@@ -345,7 +346,7 @@ async def load_webhooks(connection: AsyncConnection, ids: Sequence[UUID]) -> Seq
     rows = await connection.execute(
         text(
             """
-            SELECT w.id, w.tenant_id, w.environment, w.revision, w.name, w.url, w.format, w.crm_signature,
+            SELECT w.id, w.tenant_id, w.revision, w.name, w.url, w.format, w.crm_signature,
                 w.signature_header, w.sealed_headers, w.retry_delays_seconds, w.timeout_seconds, w.max_in_flight,
                 w.rate_per_second, s.ids AS secret_ids, s.sealed AS sealed_secrets, s.expiries AS secret_expiries
             FROM webhooks w CROSS JOIN LATERAL (

@@ -8,6 +8,8 @@ async def make_partitions(session: AsyncSession, *, days_ahead: int) -> None:
     """Make the partitions of today and the next days that do not exist yet. Waits briefly for locks, never long."""
     await session.execute(text("SET LOCAL lock_timeout = '2s'"))
     await session.execute(
-        text("CALL make_partitions((now() AT TIME ZONE 'UTC')::date, (now() AT TIME ZONE 'UTC')::date + :days)"),
+        text(
+            "CALL make_partitions((now() AT TIME ZONE 'UTC')::date, (now() AT TIME ZONE 'UTC')::date + CAST(:days AS integer))"
+        ),
         {"days": days_ahead},
     )
