@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "CAUSEWAY_"
 
@@ -56,6 +56,13 @@ class ServiceSettings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
+
+    @classmethod
+    def settings_customise_sources(  # type: ignore[override]  # pydantic passes the others by name; none of them is wanted
+        cls, _settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_others: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what ``load`` has read, and nothing else: no second look at the environment behind its back."""
+        return (init_settings,)
 
     @classmethod
     def load(cls, environment: Mapping[str, str] | None = None) -> Self:
