@@ -80,7 +80,7 @@ class RevocationFeed:
     async def look(self) -> None:
         """Apply what is new. What was committed before this call began is applied when it returns."""
         began_at = self._clock()
-        async with self._database.connection() as connection:
+        async with self._database.autocommit() as connection:
             last = await repository.last_sequence(connection)
             if last < self.applied:
                 # The database was restored from a backup: sequences are being given out again.

@@ -93,7 +93,7 @@ class LocalVerifier:
     async def _read(self, hashes: list[bytes]) -> Found:
         epoch = self._feed.epoch
         try:
-            async with self._database.connection() as connection:
+            async with self._database.autocommit() as connection:
                 key, sequence = await repository.find(connection, hashes=hashes)
         except (SQLAlchemyError, OSError, TimeoutError) as exc:
             if is_unavailable(exc):
