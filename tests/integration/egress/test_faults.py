@@ -13,6 +13,7 @@ from shared.egress import (
     ResponseBroken,
     SentUnknown,
 )
+from shared.egress.client import IDLE_SECONDS
 from support.egress_peer import OK, Peer, answer, post, reset, run_peer, timed
 
 
@@ -140,8 +141,8 @@ async def test_an_answer_glued_to_the_first_is_not_kept(client: EgressClient) ->
 
 
 async def until_no_idle_connection(client: EgressClient) -> None:
-    """Wait until the pool has noticed that its idle connections are gone."""
-    async with asyncio.timeout(5):
+    """Wait until the pool has noticed that its idle connections are gone, well before their idle time ends."""
+    async with asyncio.timeout(IDLE_SECONDS / 2):
         for pooled in list(client._connector._conns.values()):
             for protocol, _ in pooled:
                 if protocol.closed is not None:

@@ -42,7 +42,8 @@ class SystemResolver(AbstractResolver):
     """``getaddrinfo`` on threads of its own.
 
     The event loop's shared pool has a handful of threads: a few names whose servers never answer would stop every other
-    look-up in the process, and file access with them.
+    look-up in the process, and file access with them. All families are asked for, also those this machine cannot
+    reach: a name with a denied address of any family is refused.
     """
 
     def __init__(self, *, threads_max: int) -> None:
@@ -51,9 +52,7 @@ class SystemResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        look_up = functools.partial(
-            socket.getaddrinfo, host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
-        )
+        look_up = functools.partial(socket.getaddrinfo, host, port, family=family, type=socket.SOCK_STREAM)
         answers = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
         return [
             ResolveResult(hostname=host, host=str(sockaddr[0]), port=port, family=kind, proto=proto, flags=0)
