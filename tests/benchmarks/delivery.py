@@ -1,0 +1,140 @@
+"""Benchmarks of delivery: throughput, latency, isolation from a hanging destination, publishing over HTTP."""
+
+import asyncio
+import itertools
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.stack import EVENT_TYPES, Stack
+
+PAYLOAD_BYTES = 1024
+_SETTLE_SECONDS = 90
+_PIPELINE = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """Where one stream of events goes: a tenant and an event type that exactly one webhook of it selects."""
+
+    tenant_id: str
+    owner_key: str
+    event_type: str
+
+
+async def make_lanes(stack: Stack, count: int, *, name: str) -> list[Lane]:
+    """Make ``count`` webhooks over as many tenants as needed, one event type each."""
+    lanes: list[Lane] = []
+    while len(lanes) < count:
+        tenant_id, owner_key = await stack.new_tenant(f"{name}-{len(lanes)}")
+        for event_type in EVENT_TYPES[: count - len(lanes)]:
+            await stack.new_webhook(owner_key, event_type)
+            lanes.append(Lane(tenant_id=tenant_id, owner_key=owner_key, event_type=event_type))
+    return lanes
+
+
+async def throughput(stack: Stack, lanes: Sequence[Lane], *, events: int) -> dict[str, float]:
+    """Publish ``events`` to the stream as fast as it takes them; deliveries per second from the first to the last."""
+    await stack.reset()
+    turn = itertools.cycle(lanes)
+    published_at = time.time_ns()
+    for start in range(0, events, _PIPELINE):
+        pipe = stack.queue.pipeline(transaction=False)
+        for number in range(start, min(start + _PIPELINE, events)):
+            pipe.xadd(stack.info["queue"]["stream"], {"event": _event(next(turn), number, time.time_ns())})
+        await pipe.execute()
+    counts = await _settled(stack, events)
+    await _ledgers(stack, lanes)
+    seconds = (counts["last_ns"] - published_at) / 1e9
+    return {
+        "deliveries_per_second": events / seconds,
+        "duplicates": counts["received"] - counts["unique"],
+        "seconds": seconds,
+    }
+
+
+async def latency(stack: Stack, lanes: Sequence[Lane], *, per_second: int, seconds: int) -> dict[str, float]:
+    """Publish on a fixed schedule; latency from the scheduled time to the first byte at the destination."""
+    await stack.reset()
+    turn = itertools.cycle(lanes)
+    total = per_second * seconds
+    start_ns = time.time_ns() + 200_000_000
+    for number in range(total):
+        scheduled_ns = start_ns + number * 1_000_000_000 // per_second
+        delay = (scheduled_ns - time.time_ns()) / 1e9
+        if delay > 0:
+            await asyncio.sleep(delay)
+        await stack.queue.xadd(stack.info["queue"]["stream"], {"event": _event(next(turn), number, scheduled_ns)})
+    counts = await _settled(stack, total)
+    await _ledgers(stack, lanes)
+    latencies = sorted(counts["latencies_ms"])
+    return {
+        "p50_ms": latencies[len(latencies) // 2],
+        "p99_ms": latencies[int(len(latencies) * 0.99)],
+        "max_ms": latencies[-1],
+        "duplicates": counts["received"] - counts["unique"],
+    }
+
+
+async def hanging(stack: Stack, lanes: Sequence[Lane], *, per_second: int, seconds: int) -> dict[str, float]:
+    """Measure the same load while one more destination hangs until its timeout and gets its share of the events."""
+    lane = lanes[0]
+    await stack.new_webhook(lane.owner_key, lane.event_type, path="/hang", timeout_seconds=30, name="hangs")
+    return await latency(stack, lanes, per_second=per_second, seconds=seconds)
+
+
+async def publishing(stack: Stack, *, requests: int, batch: int, concurrency: int = 16) -> dict[str, float]:
+    """Events per second that one API process takes over HTTP, none of them with a webhook."""
+    tenant_id, owner_key = await stack.new_tenant("publishing")
+    lane = Lane(tenant_id=tenant_id, owner_key=owner_key, event_type="withdrawal.rejected")
+    numbers = itertools.count()
+    url = f"{stack.dispatcher_url}/v1/events"
+    headers = {"x-api-key": owner_key, "content-type": "application/json"}
+
+    async def publish(count: int) -> None:
+        for _ in range(count):
+            events = [_event(lane, next(numbers), time.time_ns(), streamed=False) for _ in range(batch)]
+            body = events[0] if batch == 1 else b'{"events":[' + b",".join(events) + b"]}"
+            answer = await stack.http.post(url, content=body, headers=headers)
+            answer.raise_for_status()
+
+    started = time.perf_counter()
+    await asyncio.gather(*(publish(requests // concurrency) for _ in range(concurrency)))
+    took = time.perf_counter() - started
+    accepted = (await stack.ledger(owner_key))["accepted"]
+    expected = requests // concurrency * concurrency * batch
+    if accepted != expected:
+        raise RuntimeError(f"accepted {accepted} of {expected}, the run is void")
+    return {"events_per_second": expected / took}
+
+
+async def _settled(stack: Stack, expected: int) -> dict[str, Any]:
+    """Wait until the receiver has ``expected`` different events."""
+    async with asyncio.timeout(_SETTLE_SECONDS):
+        while True:
+            counts = await stack.received()
+            if counts["unique"] >= expected:
+                return counts
+            await asyncio.sleep(0.2)
+
+
+async def _ledgers(stack: Stack, lanes: Sequence[Lane]) -> None:
+    for owner_key in dict.fromkeys(lane.owner_key for lane in lanes):
+        await stack.ledger(owner_key)
+
+
+def _event(lane: Lane, number: int, scheduled_ns: int, *, streamed: bool = True) -> bytes:
+    """Return an event of about ``PAYLOAD_BYTES``; ``scheduled_ns`` has 19 digits until the year 2286."""
+    event: dict[str, Any] = {
+        "id": f"b{scheduled_ns}-{number}",
+        "type": lane.event_type,
+        "subject": f"s{number}",
+        "data": {"scheduled_ns": scheduled_ns, "id": f"r{number % 10**7:07d}", "status": "approved"},
+    }
+    if streamed:
+        event["tenant_id"] = lane.tenant_id
+    padding = PAYLOAD_BYTES - len(json.dumps(event)) - len(', "note": ""')
+    event["data"]["note"] = "x" * max(0, padding)
+    return json.dumps(event, separators=(",", ":")).encode()

@@ -1,0 +1,108 @@
+"""``make bench``: prints a table and writes JSON under ``var/bench/``.
+
+Latency counts from the scheduled time, a run is void unless the ledger balances, figures are medians of at least three runs.
+
+``python tests/benchmarks/run.py [--quick] [name …]`` with names of ``throughput latency hanging publish_single publish_batch``.
+"""
+
+import asyncio
+import json
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import delivery
+from benchmarks.stack import Stack, running_stack
+
+RUNS = 3
+WORKERS = 2
+REACH = {
+    "throughput.deliveries_per_second": "≥ 3000 (issue: ≥ 2000)",
+    "latency.p50_ms": "≤ 8",
+    "latency.p99_ms": "≤ 40",
+    "hanging.p99_ms": "≤ 1.2 x of baseline_100",
+    "publish_single.events_per_second": "≥ 800",
+    "publish_batch.events_per_second": "≥ 8000",
+}
+
+Measure = Callable[[], Awaitable[dict[str, float]]]
+
+
+async def main(names: list[str], *, quick: bool) -> None:
+    """Run the named benchmarks (all by default) and report."""
+    console = Console()
+    results: dict[str, list[dict[str, float]]] = {}
+    async with running_stack(workers=WORKERS) as stack:
+        for name, measure in (await _measures(stack, names, quick=quick)).items():
+            for run in range(RUNS):
+                figures = await measure()
+                results.setdefault(name, []).append(figures)
+                shown = "  ".join(f"{key}={value:.1f}" for key, value in figures.items())
+                console.print(f"{name} run {run + 1}: {shown}")
+    _print(console, results)
+    console.print(f"written: {_write(results)}")
+
+
+async def _measures(stack: Stack, names: list[str], *, quick: bool) -> dict[str, Measure]:
+    hundred = await delivery.make_lanes(stack, 100, name="hundred")
+    events, seconds = (5_000, 5) if quick else (20_000, 15)
+    measures: dict[str, Measure] = {
+        "throughput": lambda: delivery.throughput(stack, hundred, events=events),
+        "publish_single": lambda: delivery.publishing(stack, requests=events // 5, batch=1),
+        "publish_batch": lambda: delivery.publishing(stack, requests=events // 50, batch=100),
+        "baseline_100": lambda: delivery.latency(stack, hundred, per_second=200, seconds=seconds),
+        "hanging": lambda: delivery.hanging(stack, hundred, per_second=200, seconds=seconds),
+    }
+    if not names or "latency" in names:
+        thousand = await delivery.make_lanes(stack, 1_000, name="thousand")
+        # Before the hanging one, whose timeouts would go on into its time.
+        measures = {
+            "latency": lambda: delivery.latency(stack, thousand, per_second=200, seconds=seconds),
+            **measures,
+        }
+    return {name: measure for name, measure in measures.items() if not names or name in names}
+
+
+def _print(console: Console, results: dict[str, list[dict[str, float]]]) -> None:
+    table = Table(title=f"medians of {RUNS} runs, {WORKERS} workers, {delivery.PAYLOAD_BYTES} B events")
+    for column in ("figure", "median", "min", "max", "reach"):
+        table.add_column(column, justify="left" if column in {"figure", "reach"} else "right")
+    for name, runs in results.items():
+        for key in runs[0]:
+            values = [run[key] for run in runs]
+            row = [f"{statistics.median(values):.1f}", f"{min(values):.1f}", f"{max(values):.1f}"]
+            table.add_row(f"{name}.{key}", *row, REACH.get(f"{name}.{key}", ""))
+    console.print(table)
+
+
+def _write(results: dict[str, list[dict[str, float]]]) -> Path:
+    folder = Path("var/bench")
+    folder.mkdir(parents=True, exist_ok=True)
+    now = datetime.now(UTC)
+    report: dict[str, Any] = {
+        "at": now.isoformat(),
+        "machine": {"cores": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()},
+        "versions": {name: version(name) for name in ("fastapi", "sqlalchemy", "asyncpg", "aiohttp", "uvloop")},
+        "payload_bytes": delivery.PAYLOAD_BYTES,
+        "workers": WORKERS,
+        "results": results,
+    }
+    path = folder / f"{now:%Y%m%dT%H%M%SZ}.json"
+    path.write_text(json.dumps(report, indent=2) + "\n")
+    return path
+
+
+if __name__ == "__main__":
+    arguments = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
+    asyncio.run(main(arguments, quick="--quick" in sys.argv))
