@@ -54,6 +54,9 @@ class ServiceSettings(BaseSettings):
     sealing_keys: SecretStr = SecretStr("")
     """``<id>:<base64 of 32 bytes>``, comma-separated; the first seals, all open."""
 
+    heartbeat_file: Path | None = None
+    """Touched by a worker while its event loop turns; see shared.heartbeat."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
 

@@ -19,6 +19,7 @@ from arq.cron import CronJob
 from arq.worker import Function
 from redis.exceptions import RedisError
 
+from shared.heartbeat import beat
 from shared.settings import ServiceSettings
 from shared.telemetry import configure_logging
 
@@ -77,6 +78,8 @@ async def _run(plan: WorkerPlan[Opened]) -> None:
         tasks: list[asyncio.Task[Any]] = [jobs, asyncio.create_task(stopping.wait(), name="signal")]
         if engine is not None:
             tasks.append(asyncio.create_task(engine.run(), name="engine"))
+        if plan.settings.heartbeat_file is not None:
+            tasks.append(asyncio.create_task(beat(plan.settings.heartbeat_file), name="heartbeat"))
         log.info("worker.started")
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         failed = next((task for task in done if task.get_name() != "signal"), None)
