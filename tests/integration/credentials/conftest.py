@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+
 from support.credentials_service import CredentialsService, credentials_service, settings_for
 from support.databases import Databases
 

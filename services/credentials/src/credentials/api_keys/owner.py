@@ -14,6 +14,7 @@ from credentials.api_keys.grants import is_platform
 from credentials.audit.service import Actor
 from shared.access import Address, Principal, Realm, authenticate, realm_of
 from shared.key_format import Environment
+from shared.problems import MalformedHeader, TenantMismatch
 
 _PLATFORM_REALM_ID = UUID(int=0)
 
@@ -72,8 +73,20 @@ def require_owner(scope: str | None) -> Any:
 def _owner(request: Request, principal: Principal) -> Owner:
     platform = is_platform(principal)
     if principal.tenant_id is None and "x-tenant-id" not in request.headers:
-        named = request.headers.get("x-environment")
-        environment: Environment | None = "test" if "test" in {named, principal.environment} else None
-        return Owner(tenant_id=None, environment=environment, reaches_platform_keys=platform)
+        return Owner(tenant_id=None, environment=_named_environment(request, principal), reaches_platform_keys=platform)
     realm = realm_of(request, principal)
     return Owner(tenant_id=realm.tenant_id, environment=realm.environment, reaches_platform_keys=platform)
+
+
+def _named_environment(request: Request, principal: Principal) -> Environment | None:
+    """Return the environment whose platform keys are meant, None for both; a test credential means test alone."""
+    named = request.headers.get("x-environment")
+    if named not in {None, "live", "test"}:
+        raise MalformedHeader("X-Environment is live or test.")
+    if principal.environment == "test":
+        if named == "live":
+            raise TenantMismatch
+        return "test"
+    if named is None:
+        return None
+    return "test" if named == "test" else "live"
