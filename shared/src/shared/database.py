@@ -31,8 +31,12 @@ class Database:
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
 
     @classmethod
-    def open(cls, url: str, *, application_name: str, pool_size: int = 10) -> "Database":
-        """Make the pool; no connection is opened before the first use."""
+    def open(cls, url: str, *, application_name: str, pool_size: int = 10, plan_once: bool = False) -> "Database":
+        """Make the pool; no connection is opened before the first use.
+
+        ``plan_once`` is for few, hot statements written so that one plan fits all: each is planned once a connection. Planning
+        anew each time takes longer than running them.
+        """
         engine = create_async_engine(
             url,
             pool_size=pool_size,
@@ -49,6 +53,7 @@ class Database:
                     "statement_timeout": str(_STATEMENT_TIMEOUT_MS),
                     "idle_in_transaction_session_timeout": str(_IDLE_IN_TRANSACTION_TIMEOUT_MS),
                     "timezone": "UTC",
+                    **({"plan_cache_mode": "force_generic_plan"} if plan_once else {}),
                 },
             },
         )

@@ -81,6 +81,13 @@ async def open_api_resources(settings: Settings) -> AsyncIterator[ApiResources]:
             settings.database_url, application_name="webhook-dispatcher-api", pool_size=settings.database_pool_size
         )
         stack.push_async_callback(database.aclose)
+        intake_database = Database.open(
+            settings.database_url,
+            application_name="webhook-dispatcher-publish",
+            pool_size=settings.database_pool_size,
+            plan_once=True,
+        )
+        stack.push_async_callback(intake_database.aclose)
         queue = open_queue(settings.queue_url)
         stack.push_async_callback(queue.aclose)
         access = AccessClient.open(settings.credentials_url, settings.service_key)
@@ -91,7 +98,7 @@ async def open_api_resources(settings: Settings) -> AsyncIterator[ApiResources]:
             access=access,
             access_check=access.check,
             webhooks=Webhooks(keyring=keyring, policy=AddressPolicy(settings.egress_allow_cidrs)),
-            acceptance=EventAcceptance(database),
+            acceptance=EventAcceptance(intake_database),
             wake_ups=WakeUps(queue),
         )
 
@@ -102,7 +109,10 @@ async def open_worker_resources(settings: Settings) -> AsyncIterator[WorkerResou
     async with AsyncExitStack() as stack:
         keyring = SealingKeyring.from_text(settings.sealing_keys)
         database = Database.open(
-            settings.database_url, application_name="webhook-dispatcher-worker", pool_size=settings.database_pool_size
+            settings.database_url,
+            application_name="webhook-dispatcher-worker",
+            pool_size=settings.database_pool_size,
+            plan_once=True,
         )
         stack.push_async_callback(database.aclose)
         # A blocking read and a subscription each hold a connection of their own, so hints never queue behind them.
