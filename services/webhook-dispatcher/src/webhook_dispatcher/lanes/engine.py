@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from webhook_dispatcher.deliveries.sender import HttpSender
 from webhook_dispatcher.intake.metrics import IntakeMetrics
 from webhook_dispatcher.intake.stream import StreamIntake
-from webhook_dispatcher.lanes import repository, wake_up
+from webhook_dispatcher.lanes import recovery_repository, wake_up
 from webhook_dispatcher.lanes.lane import lane_of
 from webhook_dispatcher.lanes.leases import RENEW_SECONDS, Leases
 from webhook_dispatcher.lanes.pump import Pump
@@ -93,11 +93,11 @@ class Engine:
             await self._leases.renew(busy=self._busy_lanes())
             async with self._resources.database.autocommit() as connection:
                 worker_id = self._leases.worker_id
-                lost = await repository.recover_unknown(connection, worker_id=worker_id)
+                lost = await recovery_repository.recover_unknown(connection, worker_id=worker_id)
                 if lost:
                     log.warning("deliveries.recovered", count=lost)
-                await repository.cancel_of_deleted(connection, worker_id=worker_id)
-                due = await repository.find_due(connection, worker_id=worker_id)
+                await recovery_repository.cancel_of_deleted(connection, worker_id=worker_id)
+                due = await recovery_repository.find_due(connection, worker_id=worker_id)
         self._pump.wake(due)
 
     def _busy_lanes(self) -> set[int]:

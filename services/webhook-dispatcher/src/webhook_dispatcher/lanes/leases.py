@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.database import Database
-from webhook_dispatcher.lanes import repository
+from webhook_dispatcher.lanes import leases_repository as repository
 from webhook_dispatcher.lanes.lane import LANE_COUNT, lane_of
 
 log = structlog.get_logger()

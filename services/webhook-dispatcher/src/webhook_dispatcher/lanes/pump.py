@@ -17,7 +17,7 @@ from shared.database import Database
 from shared.sealing import SealingError, SealingKeyring
 from webhook_dispatcher.deliveries.sender import Sender
 from webhook_dispatcher.deliveries.target import StoredTarget, Target, open_target
-from webhook_dispatcher.lanes import repository
+from webhook_dispatcher.lanes import recovery_repository, repository
 from webhook_dispatcher.lanes.attempt import own_fault, run_attempt
 from webhook_dispatcher.lanes.destinations import Destinations
 from webhook_dispatcher.lanes.leases import Leases
@@ -213,7 +213,9 @@ class Pump:
         """Take back what a lost answer left claimed: in flight for us in the database, and unknown to us."""
         known = [*self._in_flight, *self._recorder.unrecorded()]
         async with self._database.autocommit() as connection:
-            webhooks = await repository.release_strays(connection, worker_id=self._leases.worker_id, known=known)
+            webhooks = await recovery_repository.release_strays(
+                connection, worker_id=self._leases.worker_id, known=known
+            )
         self._may_hold_strays = False
         if webhooks:
             log.warning("deliveries.strays_released", count=len(webhooks))

@@ -1,7 +1,7 @@
-"""All SQL of the workers: leases of lanes, claiming due deliveries, recording outcomes. Each call is one statement.
+"""All SQL of sending: claiming due deliveries, recording outcomes. Each call is one statement.
 
-A lane's lease has a fencing number that rises with each change of owner. What a worker claims carries the number, and is
-recorded only while it still does: a worker that was taken for dead cannot overwrite what its successor did.
+What a worker claims carries its lane's fencing number (``leases_repository``), and is recorded only while it still does: a
+worker that was taken for dead cannot overwrite what its successor did.
 """
 
 from collections.abc import Sequence
@@ -12,16 +12,6 @@ from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
-
-from shared import typeids
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leases:
-    """Which lanes a worker owns now, and how many workers are alive."""
-
-    fences: dict[int, int]
-    workers: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,113 +51,6 @@ class Record:
     response_body: bytes | None
     response_truncated: bool
     disable_reason: str | None = None
-
-
-async def renew(connection: AsyncConnection, *, worker_id: UUID, name: str, lease_seconds: float) -> Leases:
-    """Say that this worker is alive, renew all its lanes at once, and count the workers alive."""
-    row = (
-        await connection.execute(
-            text(
-                """
-                WITH me AS (
-                    INSERT INTO workers (id, name, seen_at) VALUES (:worker_id, :name, clock_timestamp())
-                    ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at
-                ), gone AS (
-                    DELETE FROM workers WHERE seen_at < clock_timestamp() - interval '1 hour' AND id <> :worker_id
-                ), renewed AS (
-                    UPDATE lanes SET expires_at = clock_timestamp() + make_interval(secs => :lease_seconds)
-                    WHERE owner = :worker_id RETURNING lane, fence
-                )
-                SELECT (SELECT array_agg(lane) FROM renewed) AS lanes, (SELECT array_agg(fence) FROM renewed) AS fences,
-                    (SELECT count(*) FROM workers WHERE id <> :worker_id
-                        AND seen_at > clock_timestamp() - make_interval(secs => :lease_seconds)) + 1 AS workers
-                """
-            ),
-            {"worker_id": worker_id, "name": name, "lease_seconds": lease_seconds},
-        )
-    ).one()
-    return Leases(fences=dict(zip(row.lanes or (), row.fences or (), strict=True)), workers=row.workers)
-
-
-async def acquire(connection: AsyncConnection, *, worker_id: UUID, limit: int, lease_seconds: float) -> dict[int, int]:
-    """Take up to ``limit`` lanes that nobody owns or whose lease ran out; returns lane → fence."""
-    rows = await connection.execute(
-        text(
-            """
-            UPDATE lanes SET owner = :worker_id, fence = fence + 1,
-                expires_at = clock_timestamp() + make_interval(secs => :lease_seconds)
-            WHERE lane IN (
-                SELECT lane FROM lanes WHERE owner IS NULL OR expires_at < clock_timestamp()
-                ORDER BY random() LIMIT :limit FOR UPDATE SKIP LOCKED
-            )
-            RETURNING lane, fence
-            """
-        ),
-        {"worker_id": worker_id, "limit": limit, "lease_seconds": lease_seconds},
-    )
-    return {row.lane: row.fence for row in rows}
-
-
-async def release(connection: AsyncConnection, *, worker_id: UUID, lanes: Sequence[int]) -> None:
-    """Give lanes up, so that another worker has them at once."""
-    await connection.execute(
-        text(
-            "UPDATE lanes SET owner = NULL, expires_at = '-infinity'"
-            " WHERE owner = :worker_id AND lane = ANY(CAST(:lanes AS smallint[]))"
-        ),
-        {"worker_id": worker_id, "lanes": list(lanes)},
-    )
-
-
-async def forget_worker(connection: AsyncConnection, *, worker_id: UUID) -> None:
-    """Remove a worker that stops in order, so that the others take their share of its lanes at once."""
-    await connection.execute(text("DELETE FROM workers WHERE id = :worker_id"), {"worker_id": worker_id})
-
-
-async def recover_unknown(connection: AsyncConnection, *, worker_id: UUID) -> int:
-    """Take back what an earlier owner of our lanes had in flight: its outcome is unknown, so it is sent again.
-
-    The attempt it stood at is written as ``unknown``, and uses up nothing of the schedule.
-    """
-    rows = await connection.execute(
-        text(
-            """
-            WITH lost AS (
-                SELECT d.id, d.attempts FROM lanes l
-                JOIN webhooks w ON w.lane = l.lane
-                JOIN deliveries d ON d.webhook_id = w.id AND d.status = 'in_flight' AND d.fence < l.fence
-                WHERE l.owner = :worker_id
-                FOR UPDATE OF d SKIP LOCKED
-            ), noted AS (
-                INSERT INTO attempts (delivery_id, number, id, started_at, outcome, error_code)
-                SELECT id, attempts, uuidv7(), clock_timestamp(), 'unknown', 'worker_lost' FROM lost
-                ON CONFLICT DO NOTHING
-            )
-            UPDATE deliveries SET status = 'pending', fence = NULL, next_attempt_at = now(), last_error = 'worker_lost'
-            FROM lost WHERE deliveries.id = lost.id
-            RETURNING deliveries.webhook_id
-            """
-        ),
-        {"worker_id": worker_id},
-    )
-    return len(rows.all())
-
-
-async def find_due(connection: AsyncConnection, *, worker_id: UUID) -> Sequence[UUID]:
-    """Return the webhooks of our lanes that have a delivery due: one look into the index for each."""
-    rows = await connection.execute(
-        text(
-            """
-            SELECT w.id FROM lanes l JOIN webhooks w ON w.lane = l.lane
-            WHERE l.owner = :worker_id AND w.deleted_at IS NULL AND w.status = 'enabled' AND EXISTS (
-                SELECT 1 FROM deliveries d
-                WHERE d.webhook_id = w.id AND d.status = 'pending' AND d.next_attempt_at <= clock_timestamp()
-            )
-            """
-        ),
-        {"worker_id": worker_id},
-    )
-    return list(rows.scalars())
 
 
 # OFFSET 0 keeps the planner to this order: from the few webhooks asked for, by primary keys, never over whole lanes.
@@ -225,26 +108,6 @@ async def claim(connection: AsyncConnection, *, worker_id: UUID, limits: dict[UU
         )
         for row in rows
     ]
-
-
-async def release_strays(connection: AsyncConnection, *, worker_id: UUID, known: Sequence[UUID]) -> Sequence[UUID]:
-    """Give back what is in flight for this worker in the database and not among ``known``; returns the webhooks.
-
-    A claim whose answer was lost leaves such rows. They were never sent, so no attempt is noted.
-    """
-    rows = await connection.execute(
-        text(
-            """
-            UPDATE deliveries d SET status = 'pending', fence = NULL, attempts = attempts - 1
-            FROM lanes l JOIN webhooks w ON w.lane = l.lane
-            WHERE l.owner = :worker_id AND d.webhook_id = w.id AND d.status = 'in_flight' AND d.fence = l.fence
-              AND d.id <> ALL (CAST(:known AS uuid[]))
-            RETURNING d.webhook_id
-            """
-        ),
-        {"worker_id": worker_id, "known": list(known)},
-    )
-    return list(rows.scalars())
 
 
 # Only a delivery that is in flight has a fence, so the fence says it all; naming the status as well would lead the planner to
@@ -367,30 +230,3 @@ async def load_webhooks(connection: AsyncConnection, ids: Sequence[UUID]) -> Seq
         {"ids": list(ids)},
     )
     return rows.all()
-
-
-async def cancel_of_deleted(connection: AsyncConnection, *, worker_id: UUID) -> int:
-    """Cancel what was accepted for a webhook while it was being deleted; looks at deletions of the last minutes."""
-    rows = await connection.execute(
-        text(
-            """
-            WITH ended AS (
-                DELETE FROM deliveries d USING webhooks w, lanes l
-                WHERE w.updated_at > now() - interval '5 minutes' AND w.deleted_at IS NOT NULL
-                  AND l.lane = w.lane AND l.owner = :worker_id AND d.webhook_id = w.id AND d.status = 'pending'
-                RETURNING d.id, d.webhook_id, d.event, d.tenant_id, d.environment, d.attempts, d.last_status, d.last_error
-            )
-            INSERT INTO delivery_history
-                (id, webhook_id, event, tenant_id, environment, status, attempts, last_status, last_error)
-            SELECT id, webhook_id, event, tenant_id, environment, 'cancelled', attempts, last_status, last_error FROM ended
-            RETURNING id
-            """
-        ),
-        {"worker_id": worker_id},
-    )
-    return len(rows.all())
-
-
-def new_worker_id() -> UUID:
-    """Return an id for one life of a worker process."""
-    return typeids.new_id()

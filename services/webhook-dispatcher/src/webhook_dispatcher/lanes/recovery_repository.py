@@ -1,0 +1,95 @@
+"""All SQL of the look of each second: what is due without a hint, and what a lost worker or a lost answer left behind."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+async def recover_unknown(connection: AsyncConnection, *, worker_id: UUID) -> int:
+    """Take back what an earlier owner of our lanes had in flight: its outcome is unknown, so it is sent again.
+
+    The attempt it stood at is written as ``unknown``, and uses up nothing of the schedule.
+    """
+    rows = await connection.execute(
+        text(
+            """
+            WITH lost AS (
+                SELECT d.id, d.attempts FROM lanes l
+                JOIN webhooks w ON w.lane = l.lane
+                JOIN deliveries d ON d.webhook_id = w.id AND d.status = 'in_flight' AND d.fence < l.fence
+                WHERE l.owner = :worker_id
+                FOR UPDATE OF d SKIP LOCKED
+            ), noted AS (
+                INSERT INTO attempts (delivery_id, number, id, started_at, outcome, error_code)
+                SELECT id, attempts, uuidv7(), clock_timestamp(), 'unknown', 'worker_lost' FROM lost
+                ON CONFLICT DO NOTHING
+            )
+            UPDATE deliveries SET status = 'pending', fence = NULL, next_attempt_at = now(), last_error = 'worker_lost'
+            FROM lost WHERE deliveries.id = lost.id
+            RETURNING deliveries.webhook_id
+            """
+        ),
+        {"worker_id": worker_id},
+    )
+    return len(rows.all())
+
+
+async def find_due(connection: AsyncConnection, *, worker_id: UUID) -> Sequence[UUID]:
+    """Return the webhooks of our lanes that have a delivery due: one look into the index for each."""
+    rows = await connection.execute(
+        text(
+            """
+            SELECT w.id FROM lanes l JOIN webhooks w ON w.lane = l.lane
+            WHERE l.owner = :worker_id AND w.deleted_at IS NULL AND w.status = 'enabled' AND EXISTS (
+                SELECT 1 FROM deliveries d
+                WHERE d.webhook_id = w.id AND d.status = 'pending' AND d.next_attempt_at <= clock_timestamp()
+            )
+            """
+        ),
+        {"worker_id": worker_id},
+    )
+    return list(rows.scalars())
+
+
+async def release_strays(connection: AsyncConnection, *, worker_id: UUID, known: Sequence[UUID]) -> Sequence[UUID]:
+    """Give back what is in flight for this worker in the database and not among ``known``; returns the webhooks.
+
+    A claim whose answer was lost leaves such rows. They were never sent, so no attempt is noted.
+    """
+    rows = await connection.execute(
+        text(
+            """
+            UPDATE deliveries d SET status = 'pending', fence = NULL, attempts = attempts - 1
+            FROM lanes l JOIN webhooks w ON w.lane = l.lane
+            WHERE l.owner = :worker_id AND d.webhook_id = w.id AND d.status = 'in_flight' AND d.fence = l.fence
+              AND d.id <> ALL (CAST(:known AS uuid[]))
+            RETURNING d.webhook_id
+            """
+        ),
+        {"worker_id": worker_id, "known": list(known)},
+    )
+    return list(rows.scalars())
+
+
+async def cancel_of_deleted(connection: AsyncConnection, *, worker_id: UUID) -> int:
+    """Cancel what was accepted for a webhook while it was being deleted; looks at deletions of the last minutes."""
+    rows = await connection.execute(
+        text(
+            """
+            WITH ended AS (
+                DELETE FROM deliveries d USING webhooks w, lanes l
+                WHERE w.updated_at > now() - interval '5 minutes' AND w.deleted_at IS NOT NULL
+                  AND l.lane = w.lane AND l.owner = :worker_id AND d.webhook_id = w.id AND d.status = 'pending'
+                RETURNING d.id, d.webhook_id, d.event, d.tenant_id, d.environment, d.attempts, d.last_status, d.last_error
+            )
+            INSERT INTO delivery_history
+                (id, webhook_id, event, tenant_id, environment, status, attempts, last_status, last_error)
+            SELECT id, webhook_id, event, tenant_id, environment, 'cancelled', attempts, last_status, last_error FROM ended
+            RETURNING id
+            """
+        ),
+        {"worker_id": worker_id},
+    )
+    return len(rows.all())
