@@ -55,6 +55,11 @@ def _explain(data: bytes, message: str) -> MalformedJsonError:
     except UnicodeDecodeError as exc:
         return MalformedJsonError(f"not valid UTF-8 at byte {exc.start}")
     if message.startswith("Detected duplicate key"):
+        # The fast parser stops at the first fault: what follows the duplicate may be no JSON, or too deep for the slow one.
+        try:
+            jiter.from_json(data, allow_inf_nan=False, float_mode="lossless-float")
+        except ValueError as exc:
+            return _explain(data, str(exc))
         pairs = json.loads(text, object_pairs_hook=_Pairs)
         for path in _duplicates(pairs):
             return MalformedJsonError("duplicate key", pointer=pointer_of(path))

@@ -95,3 +95,14 @@ def test_numbers_are_exact() -> None:
 def test_pointer_escapes() -> None:
     """RFC 6901: ~ and / inside a key are written ~0 and ~1."""
     assert pointer_of(("a/b", 0, "c~d")) == "/a~1b/0/c~0d"
+
+
+@pytest.mark.parametrize(
+    "rest",
+    ["", "2", "2} x", "[" * 100_000, "[" * 100_000 + "]" * 100_000 + "}", "1" * 5000 + "}", "NaN}", '"\\ud800"}'],
+    ids=["cut off", "not closed", "two documents", "deep and cut off", "deep", "too long a number", "NaN", "surrogate"],
+)
+def test_a_duplicate_key_before_another_fault_is_still_the_one_error(rest: str) -> None:
+    """Whatever stands after the duplicate, the document is refused, and nothing else is raised."""
+    with pytest.raises(MalformedJsonError):
+        loads(f'{{"a": 1, "a": {rest}'.encode())

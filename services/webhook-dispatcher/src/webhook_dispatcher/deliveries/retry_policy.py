@@ -115,6 +115,7 @@ def _retry_after_time(retry_after: str | None, *, now: datetime) -> datetime | N
         return now + timedelta(seconds=min(int(text[:12]), RETRY_AFTER_MAX.total_seconds()))
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
+        # A year, hour or offset of twenty digits overflows before it is found to be out of range.
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
