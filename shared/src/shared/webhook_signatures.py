@@ -59,17 +59,15 @@ class SignatureMismatchError(SignatureRefusedError):
 
 @dataclass(frozen=True, slots=True)
 class SigningSecret:
-    """A webhook's secret, and the HMAC keys that receivers make of it. Its repr shows neither.
+    """A webhook's secret, and the HMAC key that receivers make of it. Its repr shows neither.
 
-    A ``whsec_…`` text stands for two keys, since receivers of the two families read it differently: Standard Webhooks libraries
-    decode the base64 after the prefix (``standard_key``); receivers of the older forms use the configured text as it is
-    (``text_key``). For any other text both are its bytes.
+    One rule for every format: the key of a ``whsec_…`` text is the base64 after the prefix, decoded; that of any other text is its
+    bytes.
     """
 
     text: str = field(repr=False)
     """As its owner configures it; what is sealed and revealed."""
-    standard_key: bytes = field(repr=False)
-    text_key: bytes = field(repr=False)
+    key: bytes = field(repr=False)
 
     @classmethod
     def generate(cls) -> Self:
@@ -92,14 +90,13 @@ class SigningSecret:
         if base64.b64encode(key).decode() != encoded:
             # Left-over bits: some receivers' decoders refuse them, so the fault would show as a failing signature there.
             raise MalformedSecretError("the base64 is not canonical: its last character carries bits that are not used")
-        return cls(text, key, text.encode())
+        return cls(text, key)
 
     @classmethod
     def parse_printable(cls, text: str) -> Self:
         """Read 16 to 128 printable ASCII characters, for ``crm`` and ``timestamped``; raises MalformedSecretError.
 
-        A well-formed ``whsec_…`` keeps its decoded ``standard_key``, so that a Standard Webhooks library can verify the
-        ``webhook-signature`` that is sent in these formats too.
+        The key of a well-formed ``whsec_…`` is the decoded one here too.
         """
         if not PRINTABLE_CHARS_MIN <= len(text) <= PRINTABLE_CHARS_MAX:
             raise MalformedSecretError(
@@ -110,7 +107,7 @@ class SigningSecret:
         try:
             return cls.parse_standard(text)
         except MalformedSecretError:
-            return cls(text, text.encode(), text.encode())
+            return cls(text, text.encode())
 
     def __str__(self) -> str:
         return repr(self)

@@ -1,5 +1,6 @@
 """What a destination receives: bodies byte for byte, and the headers of each format."""
 
+import base64
 import hashlib
 import hmac
 import json
@@ -130,8 +131,10 @@ def test_a_type_the_crm_does_not_have_is_marked_as_ours() -> None:
     assert body["source"] == {"service": "causeway", "group": "transfer", "event": "transfer.completed"}
 
 
-def hex_hmac(key: str, signed: bytes) -> str:
-    return hmac.new(key.encode(), signed, hashlib.sha256).hexdigest()
+def hex_hmac(secret: str, signed: bytes) -> str:
+    """Sign as a receiver would that knows the contract: ``whsec_`` stands before base64, anything else is the key itself."""
+    key = base64.b64decode(secret[6:]) if secret.startswith("whsec_") else secret.encode()
+    return hmac.new(key, signed, hashlib.sha256).hexdigest()
 
 
 def test_headers_of_standard() -> None:
@@ -165,11 +168,12 @@ def test_standard_libraries_verify_every_format(wire_format: WireFormat) -> None
     standardwebhooks.Webhook(OLD.text.encode()).verify(body, headers)
 
 
-def test_crm_header_uses_the_secret_as_its_owner_sees_it() -> None:
-    """The key is the text as shown, also for a generated ``whsec_…``, since that is what such a receiver configures."""
-    config = SigningConfig(wire_format="crm", secrets=[NEW])
+@pytest.mark.parametrize("secret", [NEW, SigningSecret.parse_printable("It's a Secret to Everybody")])
+def test_crm_header_is_one_hex_hmac(secret: SigningSecret) -> None:
+    """The key is the decoded one of a ``whsec_…`` text, and the bytes of any other."""
+    config = SigningConfig(wire_format="crm", secrets=[secret])
     headers = dict(sign(config, event_id="evt_1", timestamp=1000, body=b"{}"))
-    assert headers["X-Crm-Signature"] == hex_hmac(NEW.text, b"{}")
+    assert headers["X-Crm-Signature"] == hex_hmac(secret.text, b"{}")
     assert "X-Crm-Signature-Previous" not in headers
 
 

@@ -113,14 +113,14 @@ def sign(signing: SigningConfig, *, event_id: str, timestamp: int, body: bytes) 
         (
             "webhook-signature",
             standard_signature(
-                [secret.standard_key for secret in signing.secrets], message_id=event_id, timestamp=timestamp, body=body
+                [secret.key for secret in signing.secrets], message_id=event_id, timestamp=timestamp, body=body
             ),
         ),
     ]
     if signing.wire_format == "standard":
         return headers
     name = signing.signature_header or DEFAULT_SIGNATURE_HEADERS[signing.wire_format]
-    keys = [secret.text_key for secret in signing.secrets]
+    keys = [secret.key for secret in signing.secrets]
     if signing.wire_format == "timestamped":
         headers.append((name, timestamped_signature(keys, timestamp=timestamp, body=body)))
         return headers
