@@ -54,6 +54,9 @@ class ServiceSettings(BaseSettings):
     sealing_keys: SecretStr = SecretStr("")
     """``<id>:<base64 of 32 bytes>``, comma-separated; the first seals, all open."""
 
+    metrics_port: int | None = None
+    """Where a worker, which has no API, offers its metrics to Prometheus; unset means nowhere."""
+    metrics_host: str = "127.0.0.1"
     heartbeat_file: Path | None = None
     """Touched by a worker while its event loop turns; see shared.heartbeat."""
 

@@ -61,8 +61,8 @@ class SignatureMismatchError(SignatureRefusedError):
 class SigningSecret:
     """A webhook's secret, and the HMAC key that receivers make of it. Its repr shows neither.
 
-    One rule for every format: the key of a ``whsec_…`` text is the base64 after the prefix, decoded; that of any other text is its
-    bytes.
+    One rule for every format: the key of a ``whsec_…`` text is the base64 after the prefix, decoded; that of any other text is
+    its bytes.
     """
 
     text: str = field(repr=False)

@@ -6,8 +6,8 @@ without Valkey, and the arq part is started again until it is back. SIGTERM stop
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -17,11 +17,12 @@ import uvloop
 from arq.connections import RedisSettings
 from arq.cron import CronJob
 from arq.worker import Function
+from prometheus_client import CollectorRegistry, start_http_server
 from redis.exceptions import RedisError
 
 from shared.heartbeat import beat
 from shared.settings import ServiceSettings
-from shared.telemetry import configure_logging
+from shared.telemetry import configure_logging, new_registry
 
 log = structlog.get_logger()
 
@@ -52,7 +53,7 @@ class WorkerPlan(Generic[Opened]):
 
     service: str
     settings: ServiceSettings
-    open_resources: Callable[[], AbstractAsyncContextManager[Opened]]
+    open_resources: Callable[[CollectorRegistry], AbstractAsyncContextManager[Opened]]
     make_engine: Callable[[Opened], Engine] | None = None
     functions: Sequence[Function] = ()
     cron_jobs: Sequence[CronJob] = ()
@@ -72,7 +73,8 @@ async def _run(plan: WorkerPlan[Opened]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    async with plan.open_resources() as resources:
+    registry = new_registry()
+    async with plan.open_resources(registry) as resources, _metrics(plan.settings, registry):
         engine = plan.make_engine(resources) if plan.make_engine else None
         jobs = asyncio.create_task(_run_jobs(plan, resources), name="arq")
         tasks: list[asyncio.Task[Any]] = [jobs, asyncio.create_task(stopping.wait(), name="signal")]
@@ -89,6 +91,19 @@ async def _run(plan: WorkerPlan[Opened]) -> None:
             await failed
             raise RuntimeError(f"the {failed.get_name()} part of the worker ended by itself")
     log.info("worker.stopped")
+
+
+@asynccontextmanager
+async def _metrics(settings: ServiceSettings, registry: CollectorRegistry) -> AsyncIterator[None]:
+    if settings.metrics_port is None:
+        yield
+        return
+    server, thread = start_http_server(settings.metrics_port, settings.metrics_host, registry)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
 
 
 async def _stop(engine: Engine | None, tasks: Sequence[asyncio.Task[Any]]) -> None:

@@ -13,7 +13,7 @@ def main() -> None:
         WorkerPlan(
             service="credentials",
             settings=settings,
-            open_resources=lambda: open_resources(settings, serves=False),
+            open_resources=lambda _registry: open_resources(settings, serves=False),
             cron_jobs=[idempotency.hourly()],
         )
     )

@@ -13,7 +13,7 @@ def main() -> None:
         WorkerPlan(
             service="wallet-gateway",
             settings=settings,
-            open_resources=lambda: open_resources(settings),
+            open_resources=lambda _registry: open_resources(settings),
             cron_jobs=[idempotency.hourly()],
         )
     )

@@ -104,7 +104,7 @@ async def open_api_resources(settings: Settings) -> AsyncIterator[ApiResources]:
 
 
 @asynccontextmanager
-async def open_worker_resources(settings: Settings) -> AsyncIterator[WorkerResources]:
+async def open_worker_resources(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[WorkerResources]:
     """Open what the worker needs; raises KeyringMalformedError for sealing keys that are missing or malformed."""
     async with AsyncExitStack() as stack:
         keyring = SealingKeyring.from_text(settings.sealing_keys)
@@ -123,7 +123,7 @@ async def open_worker_resources(settings: Settings) -> AsyncIterator[WorkerResou
         stack.push_async_callback(egress.aclose)
         yield WorkerResources(
             settings=settings,
-            registry=CollectorRegistry(),
+            registry=registry,
             worker_name=f"{socket.gethostname()}-{os.getpid()}",
             database=database,
             intake_queue=queues[0],

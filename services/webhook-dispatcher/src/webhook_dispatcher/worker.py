@@ -4,6 +4,7 @@ from typing import Any
 
 from arq import cron
 
+from shared.idempotency import tasks as idempotency
 from shared.worker_process import WorkerPlan, run_worker
 from webhook_dispatcher.lanes.engine import Engine
 from webhook_dispatcher.maintenance.tasks import maintain
@@ -17,9 +18,9 @@ def plan(settings: Settings) -> WorkerPlan[WorkerResources]:
     return WorkerPlan(
         service="webhook-dispatcher",
         settings=settings,
-        open_resources=lambda: open_worker_resources(settings),
+        open_resources=lambda registry: open_worker_resources(settings, registry),
         make_engine=Engine,
-        cron_jobs=[cron(maintenance, name="maintain", minute={7, 37}, run_at_startup=True)],
+        cron_jobs=[cron(maintenance, name="maintain", minute={7, 37}, run_at_startup=True), idempotency.hourly()],
     )
 
 
