@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from credentials.revocations import repository
 from credentials.revocations.repository import TargetKind
-from credentials.revocations.tombstones import Tombstones
+from shared.access.tombstones import Tombstones
 from shared.database import Database
 
 POLL_SECONDS = 0.1

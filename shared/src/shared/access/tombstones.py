@@ -1,4 +1,7 @@
-"""Which remembered answers a revocation has made worthless, decided by sequence numbers alone."""
+"""Which remembered answers a revocation has made worthless, decided by sequence numbers alone.
+
+Used by credentials and, in ``shared.access``, by its siblings.
+"""
 
 from collections import OrderedDict
 from uuid import UUID

@@ -5,7 +5,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from credentials.revocations.tombstones import Tombstones
+from shared.access.tombstones import Tombstones
 
 TENANT, KEY, OTHER = (UUID(int=number) for number in (1, 2, 3))
 

@@ -1,0 +1,41 @@
+"""Who calls, and what they may do: the dependency of every route, and the client by which siblings verify credentials.
+
+- ``dependencies``: ``require`` and its like, for routes;
+- ``presented``: the credential that a request carries;
+- ``client``: the siblings' Verifier, which remembers answers and follows the revocation feed.
+
+Used by every service, which import these names from here.
+"""
+
+from shared.access.client import FRESH_SECONDS, AccessClient
+from shared.access.dependencies import authenticate, realm_of, require, require_platform, required_scope
+from shared.principals import (
+    AccessUnavailableError,
+    Address,
+    Caller,
+    PlatformCaller,
+    Principal,
+    Realm,
+    Verifier,
+    principal_from_wire,
+    principal_to_wire,
+)
+
+__all__ = [
+    "FRESH_SECONDS",
+    "AccessClient",
+    "AccessUnavailableError",
+    "Address",
+    "Caller",
+    "PlatformCaller",
+    "Principal",
+    "Realm",
+    "Verifier",
+    "authenticate",
+    "principal_from_wire",
+    "principal_to_wire",
+    "realm_of",
+    "require",
+    "require_platform",
+    "required_scope",
+]

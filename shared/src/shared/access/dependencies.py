@@ -1,0 +1,104 @@
+"""The dependencies of routes: they authenticate, demand a scope, and name the realm."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import Depends, Request
+
+from shared import key_format, typeids
+from shared.access.presented import presented_credential
+from shared.key_format import Environment
+from shared.principals import AccessUnavailableError, Caller, PlatformCaller, Principal, Realm
+from shared.problems import (
+    InsufficientScope,
+    MalformedHeader,
+    ServiceUnavailable,
+    TenantMismatch,
+    TenantRequired,
+    Unauthorized,
+)
+
+
+def require(scope: str) -> Any:
+    """Return the dependency that authenticates, demands ``scope``, and names the realm."""
+
+    async def caller(request: Request) -> Caller:
+        principal = await authenticate(request, scope)
+        result = Caller(
+            principal=principal,
+            realm=realm_of(request, principal),
+            request_id=request.state.request_id,
+            ip=request.state.ip,
+        )
+        request.state.caller = result
+        return result
+
+    caller.required_scope = scope  # type: ignore[attr-defined]  # read by the OpenAPI document, see required_scope
+    return Depends(caller)
+
+
+def require_platform(scope: str) -> Any:
+    """Return the dependency for calls outside any tenant: a service credential with ``scope``."""
+
+    async def caller(request: Request) -> PlatformCaller:
+        principal = await authenticate(request, scope)
+        if principal.tenant_id is not None:
+            raise InsufficientScope(scope)
+        result = PlatformCaller(principal=principal, request_id=request.state.request_id, ip=request.state.ip)
+        request.state.caller = result
+        return result
+
+    caller.required_scope = scope  # type: ignore[attr-defined]  # see require
+    return Depends(caller)
+
+
+def required_scope(route: object) -> str | None:
+    """Return the scope a route demands, for its documentation; None where it demands no credential."""
+    for dependency in getattr(getattr(route, "dependant", None), "dependencies", ()):
+        scope = getattr(dependency.call, "required_scope", None)
+        if scope is not None:
+            return str(scope)
+    return None
+
+
+async def authenticate(request: Request, scope: str | None) -> Principal:
+    """Return the principal of a request's credential, holding ``scope`` (None: any will do).
+
+    Raises MultipleCredentials, Unauthorized, InsufficientScope or ServiceUnavailable.
+    """
+    credential = presented_credential(request)
+    # A JSON Web Token has dots and is judged by credentials; anything else must carry a right checksum.
+    if credential is None or ("." not in credential and key_format.parse(credential) is None):
+        raise Unauthorized
+    verify: Callable[..., Awaitable[Principal | None]] = request.app.state.resources.access.verify
+    try:
+        principal = await verify(credential, ip=request.state.ip, scope=scope or "")
+    except AccessUnavailableError as exc:
+        raise ServiceUnavailable("The credential could not be verified just now; nothing was done.") from exc
+    if principal is None:
+        raise Unauthorized
+    if scope is not None and scope not in principal.scopes:
+        raise InsufficientScope(scope)
+    return principal
+
+
+def realm_of(request: Request, principal: Principal) -> Realm:
+    """Return the realm a request acts in; raises TenantRequired, TenantMismatch or MalformedHeader."""
+    named_tenant = request.headers.get("x-tenant-id")
+    named_environment = request.headers.get("x-environment")
+    if named_environment not in {None, "live", "test"}:
+        raise MalformedHeader("X-Environment is live or test.")
+    try:
+        tenant_id = typeids.decode("ten", named_tenant) if named_tenant is not None else None
+    except typeids.MalformedIdError as exc:
+        raise MalformedHeader("X-Tenant-Id is a ten_… id.") from exc
+    if principal.tenant_id is not None:
+        if tenant_id not in {None, principal.tenant_id} or named_environment not in {None, principal.environment}:
+            raise TenantMismatch
+        return Realm(tenant_id=principal.tenant_id, environment=principal.environment)
+    if tenant_id is None:
+        raise TenantRequired
+    environment: Environment = "test" if named_environment == "test" else "live"
+    if principal.environment == "test" and environment != "test":
+        raise TenantMismatch("A test credential acts in the test environment only: send X-Environment: test.")
+    return Realm(tenant_id=tenant_id, environment=environment)
