@@ -13,8 +13,10 @@ STORED_KEY = StoredKey(
     name="key",
     scopes=("events:publish",),
     roles=("support",),
+    own_role_scopes=(),
     allowed_networks=(),
     revoked=False,
     expires_at=None,
     version_ends_at=None,
+    pepper_id="p1",
 )

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from credentials.api_keys.routes import router as api_keys
 from credentials.resources import open_resources
+from credentials.roles.routes import router as roles
 from credentials.settings import Settings
 from credentials.tenants.routes import router as tenants
 from credentials.verification.routes import router as verification
@@ -23,5 +24,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description="Issues, verifies and revokes API keys.",
         settings=loaded,
         open_resources=lambda _registry: open_resources(loaded, serves=True),
-        routers=[tenants, api_keys, verification],
+        routers=[tenants, api_keys, roles, verification],
     )

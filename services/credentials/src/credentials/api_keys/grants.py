@@ -1,6 +1,6 @@
 """Which scopes a key may hold, and who may give them: pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from credentials.api_keys.errors import EnvironmentMismatch, ScopeEscalation
 from shared.access import Principal
@@ -10,10 +10,29 @@ from shared.scopes import BUILT_IN_ROLES, PLATFORM_SCOPES, PUBLIC_SCOPES, TENANT
 
 _NO_SCOPES: frozenset[str] = frozenset()
 
+OwnRoles = Mapping[str, frozenset[str]]
+"""The scopes of a realm's own roles by name, see ``credentials.roles.service.own_roles``."""
+_NO_ROLES: OwnRoles = {}
 
-def effective_scopes(scopes: Iterable[str], roles: Iterable[str]) -> frozenset[str]:
-    """Return the scopes a key has by itself and by its roles; a role that is no more gives nothing."""
-    return frozenset(scopes).union(*(BUILT_IN_ROLES.get(role, _NO_SCOPES) for role in roles))
+
+def effective_scopes(
+    scopes: Iterable[str], roles: Iterable[str], *, own_role_scopes: Iterable[str] = ()
+) -> frozenset[str]:
+    """Return the scopes a key has by itself, by built-in roles, and by own ones; a role that is no more gives nothing."""
+    built_in = (BUILT_IN_ROLES.get(role, _NO_SCOPES) for role in roles)
+    return frozenset(scopes).union(own_role_scopes, *built_in)
+
+
+def holdable_scopes(kind: Kind) -> frozenset[str]:
+    """Return what a key of this kind can hold at most, whatever it was given and whatever its roles have become."""
+    if kind == "service":
+        return PLATFORM_SCOPES | TENANT_SCOPES.keys()
+    return PUBLIC_SCOPES if kind == "public" else frozenset(TENANT_SCOPES)
+
+
+def grantable_scopes(creator: Principal) -> frozenset[str]:
+    """Return what a credential may give: what it has, and from the platform any tenant scope."""
+    return creator.scopes | (TENANT_SCOPES.keys() if is_platform(creator) else _NO_SCOPES)
 
 
 def is_platform(principal: Principal) -> bool:
@@ -22,26 +41,37 @@ def is_platform(principal: Principal) -> bool:
 
 
 def check_grant(
-    *, creator: Principal, kind: Kind, environment: Environment, scopes: Sequence[str], roles: Sequence[str]
+    *,
+    creator: Principal,
+    kind: Kind,
+    environment: Environment,
+    scopes: Sequence[str],
+    roles: Sequence[str],
+    own_roles: OwnRoles = _NO_ROLES,
 ) -> None:
     """Raise ValidationFailed, EnvironmentMismatch or ScopeEscalation unless ``creator`` may make such a key.
 
     A key never gets more than its creator has. A platform credential may give any tenant scope, and alone makes service
-    keys, which belong to no tenant.
+    keys, which belong to no tenant. ``own_roles`` are those of the key's realm among ``roles``.
     """
-    _check_known(scopes, roles)
+    _check_known(scopes, roles, own_roles)
     if environment != creator.environment and (creator.tenant_id is not None or creator.environment == "test"):
         raise EnvironmentMismatch
     if kind == "service" and not is_platform(creator):
         raise ScopeEscalation("Only a platform credential makes service keys: they may act for any tenant.")
-    grantable = creator.scopes | (TENANT_SCOPES.keys() if is_platform(creator) else _NO_SCOPES)
-    beyond = sorted(effective_scopes(scopes, roles) - grantable)
+    own_role_scopes = _NO_SCOPES.union(*own_roles.values())
+    check_not_beyond(creator, effective_scopes(scopes, roles, own_role_scopes=own_role_scopes))
+    _check_kind(kind, scopes, roles, own_roles)
+
+
+def check_not_beyond(creator: Principal, scopes: Iterable[str]) -> None:
+    """Raise ScopeEscalation, naming what is missing, unless ``creator`` may give all of these."""
+    beyond = sorted(frozenset(scopes) - grantable_scopes(creator))
     if beyond:
         raise ScopeEscalation(f"The creating credential does not have: {', '.join(beyond)}.")
-    _check_kind(kind, scopes, roles)
 
 
-def _check_known(scopes: Sequence[str], roles: Sequence[str]) -> None:
+def _check_known(scopes: Sequence[str], roles: Sequence[str], own_roles: OwnRoles) -> None:
     errors: list[PointedError] = [
         {"pointer": f"/scopes/{index}", "detail": "unknown scope"}
         for index, scope in enumerate(scopes)
@@ -50,16 +80,15 @@ def _check_known(scopes: Sequence[str], roles: Sequence[str]) -> None:
     errors += [
         {"pointer": f"/roles/{index}", "detail": "unknown role"}
         for index, role in enumerate(roles)
-        if role not in BUILT_IN_ROLES
+        if role not in BUILT_IN_ROLES and role not in own_roles
     ]
     if errors:
         raise ValidationFailed(errors=errors)
 
 
-def _check_kind(kind: Kind, scopes: Sequence[str], roles: Sequence[str]) -> None:
-    if kind == "service":
-        return
-    allowed = PUBLIC_SCOPES if kind == "public" else TENANT_SCOPES.keys()
+def _check_kind(kind: Kind, scopes: Sequence[str], roles: Sequence[str], own_roles: OwnRoles) -> None:
+    allowed = holdable_scopes(kind)
+    by_name = {**own_roles, **BUILT_IN_ROLES}
     detail = f"a {kind} key cannot hold this"
     errors: list[PointedError] = [
         {"pointer": f"/scopes/{index}", "detail": detail} for index, scope in enumerate(scopes) if scope not in allowed
@@ -67,7 +96,7 @@ def _check_kind(kind: Kind, scopes: Sequence[str], roles: Sequence[str]) -> None
     errors += [
         {"pointer": f"/roles/{index}", "detail": detail}
         for index, role in enumerate(roles)
-        if not BUILT_IN_ROLES[role] <= allowed
+        if not by_name[role] <= allowed
     ]
     if errors:
         raise ValidationFailed(errors=errors)

@@ -13,6 +13,7 @@ from credentials.api_keys.owner import KeyCaller, Owner
 from credentials.api_keys.schemas import ApiKeyCreate, ApiKeyListQuery, ApiKeyView, view_of
 from credentials.audit.service import Actor, Target, record
 from credentials.revocations.feed import RevocationFeed
+from credentials.roles import service as roles
 from credentials.tenants import service as tenants
 from credentials.verification.key_hashing import PepperRing
 from shared import key_format, typeids
@@ -35,12 +36,19 @@ async def create(
 
     Raises ValidationFailed, ScopeEscalation, EnvironmentMismatch, or NotFound for a tenant that does not exist.
     """
+    own_roles = await roles.own_roles(
+        session,
+        tenant_id=None if wanted.kind == "service" else caller.owner.tenant_id,
+        environment=wanted.environment,
+        names=wanted.roles,
+    )
     grants.check_grant(
         creator=caller.principal,
         kind=wanted.kind,
         environment=wanted.environment,
         scopes=wanted.scopes,
         roles=wanted.roles,
+        own_roles=own_roles,
     )
     tenant_id = None if wanted.kind == "service" else await _owning_tenant(session, caller.owner)
     text = SecretStr(key_format.generate(wanted.kind, wanted.environment))

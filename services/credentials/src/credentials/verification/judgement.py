@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-from credentials.api_keys.grants import effective_scopes
+from credentials.api_keys.grants import effective_scopes, holdable_scopes
 from shared import typeids
 from shared.access import Address, Principal
 from shared.key_format import Environment, Kind
@@ -41,10 +41,13 @@ class StoredKey:
     name: str
     scopes: Sequence[str]
     roles: Sequence[str]
+    own_role_scopes: Sequence[str]
+    """What those of the roles that are the realm's own grant."""
     allowed_networks: Sequence[Network]
     revoked: bool
     expires_at: float | None
     version_ends_at: float | None
+    pepper_id: str
 
 
 def judge(key: StoredKey, *, now: float, ip: Address | None) -> Principal | Reason:
@@ -59,6 +62,7 @@ def judge(key: StoredKey, *, now: float, ip: Address | None) -> Principal | Reas
         return Reason.VERSION_ENDED
     if key.allowed_networks and not _is_listed(ip, key.allowed_networks):
         return Reason.ADDRESS_NOT_ALLOWED
+    scopes = effective_scopes(key.scopes, key.roles, own_role_scopes=key.own_role_scopes)
     ends = [end for end in (key.expires_at, key.version_ends_at) if end is not None]
     return Principal(
         credential_id=typeids.encode("key", key.key_id),
@@ -66,7 +70,8 @@ def judge(key: StoredKey, *, now: float, ip: Address | None) -> Principal | Reas
         name=key.name,
         tenant_id=key.tenant_id,
         environment=key.environment,
-        scopes=effective_scopes(key.scopes, key.roles),
+        # Roles are changed after they were given: what a kind cannot hold, it does not get by a role either.
+        scopes=scopes & holdable_scopes(key.kind),
         expires_at=min(ends) if ends else None,
     )
 
