@@ -5,8 +5,12 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from credentials.api_keys.last_uses import LastUses
+from credentials.hygiene.scope_uses import ScopeUses
+from credentials.merged_writes import MergedWrites
+from credentials.peppers.rehashes import Rehashes
 from credentials.revocations.feed import RevocationFeed
 from credentials.settings import Settings
 from credentials.verification.key_hashing import PepperRing
@@ -22,6 +26,8 @@ class Resources:
     peppers: PepperRing
     feed: RevocationFeed
     last_uses: LastUses
+    scope_uses: ScopeUses
+    rehashes: Rehashes
     access: LocalVerifier
 
     def checks(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
@@ -42,16 +48,36 @@ async def open_resources(settings: Settings, *, serves: bool) -> AsyncIterator[R
     feed_database = Database.open(settings.database_url, application_name="credentials-feed", pool_size=1)
     feed = RevocationFeed(feed_database)
     last_uses = LastUses(database)
-    access = LocalVerifier(database=database, peppers=peppers, feed=feed, last_uses=last_uses)
-    tasks = [asyncio.create_task(run) for run in ((feed.follow(), last_uses.run()) if serves else ())]
+    scope_uses = ScopeUses(database)
+    rehashes = Rehashes(database, peppers=peppers)
+    merged_writes: tuple[MergedWrites[Any, Any], ...] = (last_uses, scope_uses, rehashes)
+    access = LocalVerifier(
+        database=database,
+        peppers=peppers,
+        feed=feed,
+        last_uses=last_uses,
+        scope_uses=scope_uses,
+        rehashes=rehashes,
+    )
+    runs = (feed.follow(), *(writes.run() for writes in merged_writes)) if serves else ()
+    tasks = [asyncio.create_task(run) for run in runs]
     try:
-        yield Resources(database=database, peppers=peppers, feed=feed, last_uses=last_uses, access=access)
+        yield Resources(
+            database=database,
+            peppers=peppers,
+            feed=feed,
+            last_uses=last_uses,
+            scope_uses=scope_uses,
+            rehashes=rehashes,
+            access=access,
+        )
     finally:
         for task in tasks:
             task.cancel()
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        await last_uses.flush()
+        for writes in merged_writes:
+            await writes.flush()
         await feed_database.aclose()
         await database.aclose()

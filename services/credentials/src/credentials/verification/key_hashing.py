@@ -28,16 +28,21 @@ class PepperRing:
         if any(len(pepper) != _PEPPER_BYTES for pepper in peppers.values()):
             raise KeyringMalformedError("a pepper has 32 bytes")
         self._peppers = dict(peppers)
-        self._current_id = next(iter(peppers))
+        self.current_id = next(iter(peppers))
 
     @classmethod
     def from_text(cls, text: SecretStr) -> "PepperRing":
         """Read ``<id>:<base64 of 32 bytes>[,…]``; raises KeyringMalformedError."""
         return cls(parse_keys(text))
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Return the ids of all active peppers, the current one first."""
+        return tuple(self._peppers)
+
     def hash(self, key: str) -> HashedKey:
         """Return the stored form of a new key."""
-        return HashedKey(self._current_id, _hmac(self._peppers[self._current_id], key))
+        return HashedKey(self.current_id, _hmac(self._peppers[self.current_id], key))
 
     def candidates(self, key: str) -> list[bytes]:
         """Return every hash under which the key may be stored."""

@@ -1,4 +1,4 @@
-"""The one query of a verification: the key behind a hash, its roles' scopes, its tenant's state, and that snapshot's sequence."""
+"""The one query of a verification: the key behind a hash with its grants, its tenant's state, and the snapshot's sequence."""
 
 from collections.abc import Sequence
 from ipaddress import ip_network

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from sqlalchemy.exc import SQLAlchemyError
 
 from credentials.api_keys.last_uses import LastUses
+from credentials.hygiene.scope_uses import ScopeUses
+from credentials.peppers.rehashes import Rehashes
 from credentials.revocations.feed import RevocationFeed
 from credentials.verification import repository
 from credentials.verification.judgement import Reason, judge
@@ -38,18 +40,25 @@ class LocalVerifier:
         peppers: PepperRing,
         feed: RevocationFeed,
         last_uses: LastUses,
+        scope_uses: ScopeUses,
+        rehashes: Rehashes,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._peppers = peppers
         self._feed = feed
         self._last_uses = last_uses
+        self._scope_uses = scope_uses
+        self._rehashes = rehashes
         self._clock = clock
         self._memory = Memory()
 
-    async def verify(self, credential: str, *, ip: Address | None, scope: str) -> Principal | None:  # noqa: ARG002 - the port of shared.access: siblings decide by scope what to do without an answer; here there is always one or none
+    async def verify(self, credential: str, *, ip: Address | None, scope: str) -> Principal | None:
         """Return the principal, or None for any invalid credential; raises AccessUnavailableError."""
-        return (await self.judge(credential, ip=ip)).principal
+        principal = (await self.judge(credential, ip=ip)).principal
+        if principal is not None and scope in principal.scopes:
+            self._scope_uses.note(principal.credential_id, (scope,))
+        return principal
 
     async def judge(self, credential: str, *, ip: Address | None, required_scopes: Collection[str] = ()) -> Verdict:
         """Return the verdict on a credential used from ``ip``; raises AccessUnavailableError."""
@@ -63,8 +72,10 @@ class LocalVerifier:
         if isinstance(outcome, Reason):
             return Verdict(principal=None, reason=outcome, sequence=found.sequence)
         self._last_uses.note(found.key.key_id, version=found.key.version, used_at=now, ip=ip)
+        self._rehashes.note(found.key.key_id, version=found.key.version, pepper_id=found.key.pepper_id, text=credential)
         if not outcome.scopes.issuperset(required_scopes):
             return Verdict(principal=None, reason=Reason.SCOPE_MISSING, sequence=found.sequence)
+        self._scope_uses.note(outcome.credential_id, required_scopes)
         return Verdict(principal=outcome, reason=None, sequence=found.sequence)
 
     async def _find(self, credential: str) -> Found:
