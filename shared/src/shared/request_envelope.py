@@ -117,7 +117,8 @@ class RequestEnvelope:
         self._metrics.seconds.labels(scope["method"], route).observe(seconds)
         state = scope["state"]
         caller = state.get("caller")
-        log.info(
+        write = log.debug if state.get("is_heartbeat") else log.info
+        write(
             "http.request",
             method=scope["method"],
             route=route,

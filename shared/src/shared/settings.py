@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "CAUSEWAY_"
@@ -47,6 +47,9 @@ class ServiceSettings(BaseSettings):
     credentials_url: str = "http://127.0.0.1:8001"
     dispatcher_url: str = "http://127.0.0.1:8002"
     gateway_url: str = "http://127.0.0.1:8003"
+
+    access_grace_seconds: float = Field(default=30.0, ge=0, le=3600)
+    """How long reading may go on with answers of credentials that were good, while it does not answer; 0 = not at all."""
 
     trusted_proxies: Networks = ()
     egress_allow_cidrs: Networks = ()

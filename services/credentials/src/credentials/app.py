@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from credentials.api_keys.routes import router as api_keys
 from credentials.resources import open_resources
+from credentials.revocations.routes import router as revocations
 from credentials.roles.routes import router as roles
 from credentials.settings import Settings
 from credentials.tenants.routes import router as tenants
@@ -23,6 +24,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=version("credentials"),
         description="Issues, verifies and revokes API keys.",
         settings=loaded,
-        open_resources=lambda _registry: open_resources(loaded, serves=True),
-        routers=[tenants, api_keys, roles, verification],
+        open_resources=lambda registry: open_resources(loaded, serves=True, registry=registry),
+        routers=[tenants, api_keys, roles, revocations, verification],
     )

@@ -7,15 +7,23 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
 from credentials.api_keys.last_uses import LastUses
 from credentials.hygiene.scope_uses import ScopeUses
 from credentials.merged_writes import MergedWrites
 from credentials.peppers.rehashes import Rehashes
 from credentials.revocations.feed import RevocationFeed
+from credentials.revocations.followers import Followers
+from credentials.revocations.hints import RevocationHints
+from credentials.revocations.progress import expose_progress
 from credentials.settings import Settings
 from credentials.verification.key_hashing import PepperRing
 from credentials.verification.service import LocalVerifier
 from shared.database import Database
+from shared.queue import open_queue
+
+_LISTEN_TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +33,7 @@ class Resources:
     database: Database
     peppers: PepperRing
     feed: RevocationFeed
+    followers: Followers
     last_uses: LastUses
     scope_uses: ScopeUses
     rehashes: Rehashes
@@ -36,7 +45,9 @@ class Resources:
 
 
 @asynccontextmanager
-async def open_resources(settings: Settings, *, serves: bool) -> AsyncIterator[Resources]:
+async def open_resources(
+    settings: Settings, *, serves: bool, registry: CollectorRegistry | None = None
+) -> AsyncIterator[Resources]:
     """Open everything; with ``serves``, also follow the revocation feed and write the last uses, as each API process does.
 
     Raises shared.sealing.KeyringMalformedError for peppers that are missing or malformed.
@@ -46,7 +57,14 @@ async def open_resources(settings: Settings, *, serves: bool) -> AsyncIterator[R
         settings.database_url, application_name="credentials", pool_size=settings.database_pool_size
     )
     feed_database = Database.open(settings.database_url, application_name="credentials-feed", pool_size=1)
-    feed = RevocationFeed(feed_database)
+    hints = RevocationHints(
+        queue=open_queue(settings.queue_url),
+        listen_queue=open_queue(settings.queue_url, socket_timeout_seconds=_LISTEN_TIMEOUT_SECONDS),
+    )
+    feed = RevocationFeed(feed_database, hint=hints.publish_soon)
+    followers = Followers()
+    if registry is not None:
+        expose_progress(registry, feed=feed, followers=followers)
     last_uses = LastUses(database)
     scope_uses = ScopeUses(database)
     rehashes = Rehashes(database, peppers=peppers)
@@ -59,13 +77,14 @@ async def open_resources(settings: Settings, *, serves: bool) -> AsyncIterator[R
         scope_uses=scope_uses,
         rehashes=rehashes,
     )
-    runs = (feed.follow(), *(writes.run() for writes in merged_writes)) if serves else ()
+    runs = (feed.follow(), hints.listen(feed.look_soon), *(writes.run() for writes in merged_writes)) if serves else ()
     tasks = [asyncio.create_task(run) for run in runs]
     try:
         yield Resources(
             database=database,
             peppers=peppers,
             feed=feed,
+            followers=followers,
             last_uses=last_uses,
             scope_uses=scope_uses,
             rehashes=rehashes,
@@ -79,5 +98,6 @@ async def open_resources(settings: Settings, *, serves: bool) -> AsyncIterator[R
                 await task
         for writes in merged_writes:
             await writes.flush()
+        await hints.aclose()
         await feed_database.aclose()
         await database.aclose()

@@ -19,6 +19,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=version("wallet-gateway"),
         description="Balances of external wallets, and transfers between them and the home wallet.",
         settings=loaded,
-        open_resources=lambda _registry: open_resources(loaded),
+        open_resources=lambda registry: open_resources(loaded, registry, serves=True),
         routers=[],
     )

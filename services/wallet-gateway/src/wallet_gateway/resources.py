@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from shared.access import AccessClient
@@ -26,12 +27,21 @@ class Resources:
 
 
 @asynccontextmanager
-async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
-    """Open everything; no connection is made before its first use."""
+async def open_resources(
+    settings: Settings, registry: CollectorRegistry, *, serves: bool
+) -> AsyncIterator[Resources]:
+    """Open everything; with ``serves``, also follow the revocation feed, as each API process does."""
     database = Database.open(
         settings.database_url, application_name="wallet-gateway", pool_size=settings.database_pool_size
     )
-    access = AccessClient.open(settings.credentials_url, settings.service_key)
+    access = AccessClient.open(
+        settings.credentials_url,
+        settings.service_key,
+        service="wallet-gateway",
+        grace_seconds=settings.access_grace_seconds,
+    )
+    if serves:
+        access.start_following(registry)
     queue = open_queue(settings.queue_url)
     try:
         yield Resources(database=database, access=access, queue=queue)

@@ -13,7 +13,7 @@ def main() -> None:
         WorkerPlan(
             service="wallet-gateway",
             settings=settings,
-            open_resources=lambda _registry: open_resources(settings),
+            open_resources=lambda registry: open_resources(settings, registry, serves=False),
             cron_jobs=[idempotency.hourly()],
         )
     )

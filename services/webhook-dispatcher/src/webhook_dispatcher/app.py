@@ -23,6 +23,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=__version__,
         description="Registers webhooks, accepts events, and shows every delivery with every attempt.",
         settings=settings,
-        open_resources=lambda _registry: open_api_resources(settings),
+        open_resources=lambda registry: open_api_resources(settings, registry),
         routers=(webhooks_router, event_types_router, events_router, deliveries_router, ledger_router),
     )

@@ -73,8 +73,11 @@ def api_resources(request: Request) -> ApiResources:
 
 
 @asynccontextmanager
-async def open_api_resources(settings: Settings) -> AsyncIterator[ApiResources]:
-    """Open what the API needs; raises KeyringMalformedError for sealing keys that are missing or malformed."""
+async def open_api_resources(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[ApiResources]:
+    """Open what the API needs, and follow the revocation feed.
+
+    Raises KeyringMalformedError for sealing keys that are missing or malformed.
+    """
     async with AsyncExitStack() as stack:
         keyring = SealingKeyring.from_text(settings.sealing_keys)
         database = Database.open(
@@ -90,8 +93,14 @@ async def open_api_resources(settings: Settings) -> AsyncIterator[ApiResources]:
         stack.push_async_callback(intake_database.aclose)
         queue = open_queue(settings.queue_url)
         stack.push_async_callback(queue.aclose)
-        access = AccessClient.open(settings.credentials_url, settings.service_key)
+        access = AccessClient.open(
+            settings.credentials_url,
+            settings.service_key,
+            service="webhook-dispatcher",
+            grace_seconds=settings.access_grace_seconds,
+        )
         stack.push_async_callback(access.aclose)
+        access.start_following(registry)
         yield ApiResources(
             database=database,
             queue=queue,

@@ -1,69 +1,119 @@
-"""The siblings' Verifier. A sibling never holds the pepper.
+"""The siblings' Verifier. A sibling never holds the pepper: it asks ``POST /v1/verify`` of credentials, and remembers.
 
-It asks ``POST /v1/verify`` of credentials, and keeps the answer in process for ``FRESH_SECONDS`` under HMAC(per-process
-random, credential): a revocation is therefore seen within that time, with no dependency on Valkey.
+How a revocation comes into force in under a second, with or without Valkey:
+
+- while the feed is live, an answer serves for up to ``ANSWER_SECONDS``, and a row of the feed drops what it names;
+- without a heartbeat for ``TRUST_SECONDS`` (``feed``), nothing remembered is trusted and each request asks;
+- if asking fails too, money, publishing and every change fail closed; reading goes on for a bounded grace;
+- an answer that was read before a revocation and arrives after it (the fill race) is discarded and asked for again.
 """
 
 import asyncio
-import hashlib
-import hmac
-import secrets
+import contextlib
+import os
+import socket
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import httpx2
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from shared import key_format
+from shared.access.feed import FeedFollower
+from shared.access.feed_metrics import Applied, expose
+from shared.access.memory import Answer, Answers, targets_of
 from shared.principals import AccessUnavailableError, Address, Principal, principal_from_wire
 from shared.scopes import FAIL_CLOSED_SCOPES
 
+ANSWER_SECONDS = 30.0
+"""How long an answer serves while the feed is live."""
 FRESH_SECONDS = 0.5
-"""How long an answer serves without asking again; with the request itself it keeps revocation under one second."""
+"""How long a question under way may be shared by the requests that need its answer, and how long a denial is remembered."""
 GRACE_SECONDS = 30.0
 """How long reading may go on with an old answer while credentials does not answer at all."""
-ENTRIES_MAX = 50_000
+_UNREACHABLE_SECONDS = 0.25
 _VERIFY_TIMEOUT_SECONDS = 2.0
-
-
-@dataclass(slots=True)
-class _Entry:
-    principal: Principal | None
-    read_at: float
+_ASKS_MAX = 3
+_FAILURES = (httpx2.HTTPError, ValueError, KeyError, TypeError)
 
 
 @dataclass(slots=True)
 class _Question:
-    answer: asyncio.Task[_Entry]
+    answer: asyncio.Task[Answer]
     asked_at: float
 
 
 class AccessClient:
-    """The siblings' Verifier: asks credentials, and remembers for half a second."""
+    """Asks credentials, remembers, and follows the revocation feed once ``start_following`` was called."""
 
-    def __init__(self, http: httpx2.AsyncClient, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        http: httpx2.AsyncClient,
+        feed_http: httpx2.AsyncClient,
+        *,
+        service: str = "sibling",
+        grace_seconds: float = GRACE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._http = http
+        self._feed_http = feed_http
+        self._grace_seconds = grace_seconds
         self._clock = clock
-        self._fingerprint_key = secrets.token_bytes(32)
-        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
+        self._answers = Answers()
         self._questions: dict[bytes, _Question] = {}
+        self._unreachable_at = float("-inf")
+        self._following: asyncio.Task[None] | None = None
+        self.feed = FeedFollower(
+            feed_http,
+            service=service,
+            instance=f"{socket.gethostname()}-{os.getpid()}",
+            drop=self._answers.drop,
+            drop_all=self._answers.clear,
+            clock=clock,
+        )
 
     @classmethod
-    def open(cls, credentials_url: str, service_key: SecretStr) -> "AccessClient":
+    def open(
+        cls,
+        credentials_url: str,
+        service_key: SecretStr,
+        *,
+        service: str = "sibling",
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> "AccessClient":
         """Make a client; it connects at the first question. ``service_key`` needs ``credentials:verify``."""
-        return cls(
-            httpx2.AsyncClient(
+
+        def client(connections_max: int) -> httpx2.AsyncClient:
+            return httpx2.AsyncClient(
                 base_url=credentials_url,
                 headers={"authorization": f"Bearer {service_key.get_secret_value()}"},
                 timeout=_VERIFY_TIMEOUT_SECONDS,
                 trust_env=False,
-                limits=httpx2.Limits(max_connections=50),
+                limits=httpx2.Limits(max_connections=connections_max),
             )
-        )
+
+        return cls(client(50), client(2), service=service, grace_seconds=grace_seconds)
+
+    def start_following(self, registry: CollectorRegistry | None = None) -> None:
+        """Follow the feed until ``aclose``; with a registry, show how far it has come among the metrics."""
+        self._following = asyncio.create_task(self.feed.follow(), name="revocation feed")
+        if registry is not None:
+            expose(registry, self._applied)
+
+    def _applied(self) -> list[Applied]:
+        feed = self.feed
+        return [Applied(feed.service, feed.applied or 0, feed.took_seconds, is_live=feed.is_live())]
 
     async def aclose(self) -> None:
-        """Close its connections."""
+        """Stop following, and close all connections."""
+        if self._following is not None:
+            self._following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._following
+        await self._feed_http.aclose()
         await self._http.aclose()
 
     async def check(self) -> None:
@@ -74,28 +124,63 @@ class AccessClient:
         """Return the principal, or None for any invalid credential; raises AccessUnavailableError.
 
         ``scope`` decides what happens while credentials does not answer: money, publishing and every change fail closed,
-        reading goes on with an answer at most ``GRACE_SECONDS`` old.
+        reading goes on with an answer that was good at most ``grace_seconds`` ago.
         """
-        fingerprint = hmac.digest(self._fingerprint_key, f"{credential}\0{ip}".encode(), hashlib.sha256)
-        entry = self._entries.get(fingerprint)
-        if entry is None or self._clock() - entry.read_at >= FRESH_SECONDS:
-            try:
-                entry = await self._ask_once(fingerprint, credential, ip)
-            except (httpx2.HTTPError, ValueError, KeyError, TypeError) as exc:
-                graced = entry is not None and self._clock() - entry.read_at < GRACE_SECONDS
-                if entry is None or not graced or scope in FAIL_CLOSED_SCOPES:
-                    raise AccessUnavailableError from exc
-        principal = entry.principal
-        if principal and principal.expires_at is not None and time.time() >= principal.expires_at:
+        fingerprint = self._answers.fingerprint(credential, ip)
+        answer = self._answers.get(fingerprint)
+        is_usable = answer is not None and self._is_usable(answer)
+        if answer is None or not is_usable or (answer.principal is not None and scope not in answer.told_scopes):
+            # A JSON Web Token has dots and is judged by credentials; anything else must carry a right checksum.
+            if "." not in credential and key_format.parse(credential) is None:
+                return None
+            answer = await self._refreshed(fingerprint, credential, ip, scope, answer, is_usable=is_usable)
+        principal = answer.principal
+        if principal is not None and principal.expires_at is not None and time.time() >= principal.expires_at:
             return None
         return principal
 
-    async def _ask_once(self, fingerprint: bytes, credential: str, ip: Address | None) -> _Entry:
+    def _is_usable(self, answer: Answer) -> bool:
+        age_seconds = self._clock() - answer.asked_at
+        if answer.principal is None:
+            return age_seconds < FRESH_SECONDS
+        return age_seconds < ANSWER_SECONDS and self.feed.is_live()
+
+    async def _refreshed(
+        self,
+        fingerprint: bytes,
+        credential: str,
+        ip: Address | None,
+        scope: str,
+        known: Answer | None,
+        *,
+        is_usable: bool,
+    ) -> Answer:
+        if known is not None and (is_usable or self._is_graced(known, scope)):
+            if self._clock() - self._unreachable_at < _UNREACHABLE_SECONDS:
+                return known
+        else:
+            known = None
+        try:
+            return await self._ask_once(fingerprint, credential, ip, scope)
+        except _FAILURES as exc:
+            self._unreachable_at = self._clock()
+            if known is None or self._answers.get(fingerprint) is not known:
+                raise AccessUnavailableError from exc
+            return known
+
+    def _is_graced(self, answer: Answer, scope: str) -> bool:
+        """Tell whether reading may go on with an answer: it was good when the feed was last heard, or when it was asked for."""
+        if scope in FAIL_CLOSED_SCOPES:
+            return False
+        good_at = max(answer.asked_at, min(self.feed.heard_at, answer.asked_at + ANSWER_SECONDS))
+        return self._clock() - good_at < self._grace_seconds
+
+    async def _ask_once(self, fingerprint: bytes, credential: str, ip: Address | None, scope: str) -> Answer:
         """Ask; requests that wait for the same answer share one question, as long as it is a fresh one."""
         question = self._questions.get(fingerprint)
         if question is None or self._clock() - question.asked_at >= FRESH_SECONDS:
-            asked_at = self._clock()
-            question = _Question(asyncio.create_task(self._ask(fingerprint, credential, ip, asked_at)), asked_at)
+            asking = asyncio.create_task(self._ask(fingerprint, credential, ip, scope))
+            question = _Question(asking, self._clock())
             self._questions[fingerprint] = question
             question.answer.add_done_callback(lambda _task: self._close(fingerprint, question))
         return await asyncio.shield(question.answer)
@@ -106,18 +191,28 @@ class AccessClient:
         if not question.answer.cancelled():
             question.answer.exception()  # seen, even where everybody who waited for it has gone
 
-    async def _ask(self, fingerprint: bytes, credential: str, ip: Address | None, asked_at: float) -> _Entry:
-        response = await self._http.post(
-            "/v1/verify", json={"credential": credential, **({"source_ip": str(ip)} if ip else {})}
-        )
+    async def _ask(self, fingerprint: bytes, credential: str, ip: Address | None, scope: str) -> Answer:
+        for _ in range(_ASKS_MAX):
+            asked_at = self._clock()
+            said = await self._ask_credentials(credential, ip, scope)
+            principal = principal_from_wire(said["principal"]) if said["valid"] else None
+            read_at = int(said["sequence"])
+            # A revocation may have been applied while the answer was on its way: then neither keep nor give it.
+            if principal is None or self.feed.tombstones.allow(*targets_of(principal), read_at=read_at):
+                known = self._answers.get(fingerprint)
+                told = known.told_scopes | {scope} if known is not None else frozenset({scope})
+                answer = Answer(principal=principal, asked_at=asked_at, told_scopes=told)
+                self._answers.put(fingerprint, answer)
+                return answer
+        raise AccessUnavailableError
+
+    async def _ask_credentials(self, credential: str, ip: Address | None, scope: str) -> dict[str, Any]:
+        question: dict[str, Any] = {"credential": credential, "min_sequence": self.feed.applied or 0}
+        if ip is not None:
+            question["source_ip"] = str(ip)
+        if scope:
+            question["used_scope"] = scope
+        response = await self._http.post("/v1/verify", json=question)
         response.raise_for_status()
-        answer = response.json()
-        # An answer is only as fresh as the moment it was asked for, and an overtaken one does not replace a fresher.
-        entry = _Entry(principal_from_wire(answer["principal"]) if answer["valid"] else None, asked_at)
-        known = self._entries.get(fingerprint)
-        if known is None or known.read_at <= asked_at:
-            self._entries[fingerprint] = entry
-            self._entries.move_to_end(fingerprint)
-        while len(self._entries) > ENTRIES_MAX:
-            self._entries.popitem(last=False)
-        return entry
+        said: dict[str, Any] = response.json()
+        return said

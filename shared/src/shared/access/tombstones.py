@@ -35,7 +35,7 @@ class Tombstones:
             return False
         return all(read_at >= self._sequences.get(target, 0) for target in targets if target is not None)
 
-    def clear(self) -> None:
-        """Forget everything: the sequence itself has started anew."""
+    def clear(self, *, floor: int = 0) -> None:
+        """Forget everything; from now on, only what was read at ``floor`` or later holds."""
         self._sequences.clear()
-        self._floor = 0
+        self._floor = floor

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -19,6 +20,9 @@ class Revocation:
     target_kind: TargetKind
     target_id: UUID
     reason: str
+    at: datetime
+    age_ms: float
+    """Since its transaction began, when this was read; by the clock of Postgres."""
 
 
 async def append(session: AsyncSession, *, target_kind: TargetKind, target_id: UUID, reason: str) -> int:
@@ -45,12 +49,10 @@ async def after(connection: AsyncConnection, *, sequence: int, limit: int) -> Se
     """Return the rows that follow ``sequence``, oldest first."""
     rows = await connection.execute(
         text(
-            "SELECT sequence, target_kind, target_id, reason FROM revocations"
+            "SELECT sequence, target_kind, target_id, reason, at,"
+            " (extract(epoch FROM clock_timestamp() - at) * 1000)::float8 AS age_ms FROM revocations"
             " WHERE sequence > :sequence ORDER BY sequence LIMIT :limit"
         ),
         {"sequence": sequence, "limit": limit},
     )
-    return [
-        Revocation(sequence=row.sequence, target_kind=row.target_kind, target_id=row.target_id, reason=row.reason)
-        for row in rows
-    ]
+    return [Revocation(**row._mapping) for row in rows]

@@ -27,7 +27,11 @@ async def verify(
     """Tell whether a credential is valid, has the scopes, and may be used from the address; writes nothing."""
     try:
         verdict = await request.app.state.resources.access.judge(
-            asked.credential.get_secret_value(), ip=asked.source_ip, required_scopes=asked.required_scopes
+            asked.credential.get_secret_value(),
+            ip=asked.source_ip,
+            required_scopes=asked.required_scopes,
+            used_scope=asked.used_scope,
+            min_sequence=asked.min_sequence,
         )
     except AccessUnavailableError as exc:
         raise ServiceUnavailable from exc

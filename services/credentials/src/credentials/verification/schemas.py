@@ -22,6 +22,10 @@ class VerifyRequest(BaseModel):
         default_factory=list
     )
     source_ip: IPv4Address | IPv6Address | None = None
+    used_scope: Annotated[str, Field(max_length=64)] | None = None
+    """The scope it is used for: counts as exercised if the credential holds it, and decides nothing."""
+    min_sequence: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
+    """The sequence of the feed that the answer must know at least: where the caller stands."""
 
 
 class PrincipalView(BaseModel):

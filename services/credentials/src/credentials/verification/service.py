@@ -55,16 +55,25 @@ class LocalVerifier:
 
     async def verify(self, credential: str, *, ip: Address | None, scope: str) -> Principal | None:
         """Return the principal, or None for any invalid credential; raises AccessUnavailableError."""
-        principal = (await self.judge(credential, ip=ip)).principal
-        if principal is not None and scope in principal.scopes:
-            self._scope_uses.note(principal.credential_id, (scope,))
-        return principal
+        return (await self.judge(credential, ip=ip, used_scope=scope)).principal
 
-    async def judge(self, credential: str, *, ip: Address | None, required_scopes: Collection[str] = ()) -> Verdict:
-        """Return the verdict on a credential used from ``ip``; raises AccessUnavailableError."""
+    async def judge(
+        self,
+        credential: str,
+        *,
+        ip: Address | None,
+        required_scopes: Collection[str] = (),
+        used_scope: str | None = None,
+        min_sequence: int = 0,
+    ) -> Verdict:
+        """Return the verdict on a credential used from ``ip``; raises AccessUnavailableError.
+
+        ``used_scope`` is noted as exercised if the credential holds it. Memory serves only if it knows the feed up to
+        ``min_sequence``: a sibling may have heard of a revocation from another API process before this one has.
+        """
         if key_format.parse(credential) is None:
             return Verdict(principal=None, reason=Reason.MALFORMED, sequence=self._feed.applied)
-        found = await self._find(credential)
+        found = await self._find(credential, min_sequence=min_sequence)
         if found.key is None:
             return Verdict(principal=None, reason=Reason.UNKNOWN, sequence=found.sequence)
         now = time.time()
@@ -76,11 +85,13 @@ class LocalVerifier:
         if not outcome.scopes.issuperset(required_scopes):
             return Verdict(principal=None, reason=Reason.SCOPE_MISSING, sequence=found.sequence)
         self._scope_uses.note(outcome.credential_id, required_scopes)
+        if used_scope is not None and used_scope in outcome.scopes:
+            self._scope_uses.note(outcome.credential_id, (used_scope,))
         return Verdict(principal=outcome, reason=None, sequence=found.sequence)
 
-    async def _find(self, credential: str) -> Found:
+    async def _find(self, credential: str, *, min_sequence: int) -> Found:
         fingerprint = self._memory.fingerprint(credential)
-        if self._feed.is_trusted():
+        if self._feed.is_trusted() and self._feed.applied >= min_sequence:
             remembered = self._memory.get(fingerprint, now=self._clock())
             if remembered is not None and self._still_holds(remembered):
                 # It holds at everything applied since, and a sibling may be told so.
