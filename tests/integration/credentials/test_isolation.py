@@ -12,6 +12,10 @@ CALLS: dict[str, Callable[[httpx2.AsyncClient, str], Awaitable[httpx2.Response]]
     "get": lambda client, key_id: client.get(f"/v1/api-keys/{key_id}"),
     "revoke": lambda client, key_id: client.post(f"/v1/api-keys/{key_id}/revoke"),
     "delete": lambda client, key_id: client.delete(f"/v1/api-keys/{key_id}"),
+    "patch": lambda client, key_id: client.patch(f"/v1/api-keys/{key_id}", json={"name": "Mine", "scopes": []}),
+    "rotate": lambda client, key_id: client.post(f"/v1/api-keys/{key_id}/rotate", json={"overlap_seconds": 0}),
+    "rotate/finish": lambda client, key_id: client.post(f"/v1/api-keys/{key_id}/rotate/finish"),
+    "rotate/undo": lambda client, key_id: client.post(f"/v1/api-keys/{key_id}/rotate/undo"),
 }
 UNKNOWN_ID = "key_01h455vb4pex5vsknk084sn02q"
 

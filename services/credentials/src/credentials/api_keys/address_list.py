@@ -1,9 +1,12 @@
 """The form of an address allow-list entry: a network in CIDR notation, or one address."""
 
-from ipaddress import IPv6Network, ip_network
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
+
+from shared.settings import Network
 
 _MAPPED_BITS = 96
 _MAPPED = IPv6Network("::ffff:0:0/96")
@@ -20,6 +23,22 @@ def normalize(text: str) -> str:
         assert mapped is not None
         network = ip_network((mapped, network.prefixlen - _MAPPED_BITS))
     return str(network)
+
+
+def is_within(networks: Sequence[str], others: Sequence[str]) -> bool:
+    """Tell whether every address that the first list allows is allowed by the second; an empty list allows all."""
+    if not others:
+        return True
+    outer = [ip_network(other) for other in others]
+    return bool(networks) and all(
+        any(_is_subnet(ip_network(network), wider) for wider in outer) for network in networks
+    )
+
+
+def _is_subnet(network: Network, of: Network) -> bool:
+    if isinstance(network, IPv4Network) and isinstance(of, IPv4Network):
+        return network.subnet_of(of)
+    return isinstance(network, IPv6Network) and isinstance(of, IPv6Network) and network.subnet_of(of)
 
 
 def _validate(text: str) -> str:

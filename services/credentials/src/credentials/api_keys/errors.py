@@ -3,9 +3,10 @@
 Tree::
 
 Forbidden 403 ── ScopeEscalation, EnvironmentMismatch
+Conflict 409 ─── ApiKeyRevoked
 """
 
-from shared.problems import Forbidden
+from shared.problems import Conflict, Forbidden
 
 
 class ScopeEscalation(Forbidden):
@@ -20,3 +21,10 @@ class EnvironmentMismatch(Forbidden):
 
     code, title = "environment_mismatch", "Environment mismatch"
     default_detail = "Environments never mix: a credential makes keys of its own environment only."
+
+
+class ApiKeyRevoked(Conflict):
+    """The key was revoked, which is for good: its record stays as it is."""
+
+    code, title = "api_key_revoked", "API key revoked"
+    default_detail = "A revoked key does not change any more; make a new one."

@@ -55,13 +55,18 @@ def check_grant(
     keys, which belong to no tenant. ``own_roles`` are those of the key's realm among ``roles``.
     """
     _check_known(scopes, roles, own_roles)
+    check_maker(creator, kind=kind, environment=environment)
+    own_role_scopes = _NO_SCOPES.union(*own_roles.values())
+    check_not_beyond(creator, effective_scopes(scopes, roles, own_role_scopes=own_role_scopes))
+    _check_kind(kind, scopes, roles, own_roles)
+
+
+def check_maker(creator: Principal, *, kind: Kind, environment: Environment) -> None:
+    """Raise EnvironmentMismatch or ScopeEscalation unless ``creator`` makes keys of this kind and environment at all."""
     if environment != creator.environment and (creator.tenant_id is not None or creator.environment == "test"):
         raise EnvironmentMismatch
     if kind == "service" and not is_platform(creator):
         raise ScopeEscalation("Only a platform credential makes service keys: they may act for any tenant.")
-    own_role_scopes = _NO_SCOPES.union(*own_roles.values())
-    check_not_beyond(creator, effective_scopes(scopes, roles, own_role_scopes=own_role_scopes))
-    _check_kind(kind, scopes, roles, own_roles)
 
 
 def check_not_beyond(creator: Principal, scopes: Iterable[str]) -> None:

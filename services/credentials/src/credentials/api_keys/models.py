@@ -41,8 +41,8 @@ class ApiKey(Base):
 
     @property
     def current(self) -> "ApiKeyVersion":
-        """Return the newest version."""
-        return self.versions[-1]
+        """Return the version that is not about to end; of a key that has none, the newest."""
+        return next((version for version in reversed(self.versions) if version.ends_at is None), self.versions[-1])
 
     @property
     def last_use(self) -> "ApiKeyLastUse | None":
@@ -55,6 +55,12 @@ class ApiKey(Base):
         if self.revoked_at is not None:
             return "revoked"
         return "expired" if self.expires_at is not None and self.expires_at <= now else "active"
+
+    def end_versions_by(self, moment: datetime) -> None:
+        """See to it that no version that has an end outlives ``moment``."""
+        for version in self.versions:
+            if version.ends_at is not None and version.ends_at > moment:
+                version.ends_at = moment
 
 
 class ApiKeyVersion(Base):

@@ -14,7 +14,7 @@ from credentials.api_keys.grants import is_platform
 from credentials.audit.service import Actor
 from shared.access import Address, Principal, Realm, authenticate, realm_of
 from shared.key_format import Environment
-from shared.problems import MalformedHeader, TenantMismatch
+from shared.problems import MalformedHeader, TenantMismatch, TenantRequired
 
 _PLATFORM_REALM_ID = UUID(int=0)
 
@@ -25,8 +25,8 @@ class Owner:
 
     tenant_id: UUID | None
     environment: Environment | None
-    reaches_platform_keys: bool
-    """By id, a platform credential reaches the platform's own keys also while it names a tenant."""
+    reaches_platform_keys_of: tuple[Environment, ...] = ()
+    """By id, a platform credential reaches the platform's own keys also while it names a tenant: a live one all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ def require_owner(scope: str | None) -> Any:
         principal = await authenticate(request, scope)
         result = KeyCaller(
             principal=principal,
-            owner=_owner(request, principal),
+            owner=_owner(request, principal, scope),
             request_id=request.state.request_id,
             ip=request.state.ip,
         )
@@ -70,12 +70,22 @@ def require_owner(scope: str | None) -> Any:
     return Depends(caller)
 
 
-def _owner(request: Request, principal: Principal) -> Owner:
-    platform = is_platform(principal)
+def _owner(request: Request, principal: Principal, scope: str | None) -> Owner:
+    reached = _platform_keys_of(principal)
     if principal.tenant_id is None and "x-tenant-id" not in request.headers:
-        return Owner(tenant_id=None, environment=_named_environment(request, principal), reaches_platform_keys=platform)
+        # Belonging to no tenant is not enough to be about the platform's keys; its own credential anybody may ask about.
+        if scope is not None and not reached:
+            raise TenantRequired
+        environment = _named_environment(request, principal)
+        return Owner(tenant_id=None, environment=environment, reaches_platform_keys_of=reached)
     realm = realm_of(request, principal)
-    return Owner(tenant_id=realm.tenant_id, environment=realm.environment, reaches_platform_keys=platform)
+    return Owner(tenant_id=realm.tenant_id, environment=realm.environment, reaches_platform_keys_of=reached)
+
+
+def _platform_keys_of(principal: Principal) -> tuple[Environment, ...]:
+    if not is_platform(principal):
+        return ()
+    return ("test",) if principal.environment == "test" else ("live", "test")
 
 
 def _named_environment(request: Request, principal: Principal) -> Environment | None:

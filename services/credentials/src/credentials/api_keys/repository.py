@@ -22,8 +22,9 @@ async def add(session: AsyncSession, key: ApiKey) -> None:
 async def find(session: AsyncSession, *, owner: Owner, key_id: UUID, lock: bool = False) -> ApiKey | None:
     """Return the owner's key with its versions; with ``lock``, nobody else changes it until this transaction ends."""
     condition = _owned_by(owner)
-    if owner.reaches_platform_keys:
-        condition = or_(condition, ApiKey.tenant_id.is_(None))
+    if owner.reaches_platform_keys_of:
+        reached = and_(ApiKey.tenant_id.is_(None), ApiKey.environment.in_(owner.reaches_platform_keys_of))
+        condition = or_(condition, reached)
     statement = _with_versions(select(ApiKey).where(ApiKey.id == key_id, condition))
     return await session.scalar(statement.with_for_update(of=ApiKey) if lock else statement)
 

@@ -5,10 +5,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from credentials.api_keys import service
-from credentials.api_keys.errors import EnvironmentMismatch, ScopeEscalation
+from credentials.api_keys import changes, service
+from credentials.api_keys.errors import ApiKeyRevoked, EnvironmentMismatch, ScopeEscalation
 from credentials.api_keys.owner import KeyCaller, require_owner
 from credentials.api_keys.schemas import (
+    ApiKeyChange,
     ApiKeyCreate,
     ApiKeyCreated,
     ApiKeyIdInPath,
@@ -76,6 +77,27 @@ async def get(
     """Return one key, without its text."""
     key = await service.get(session, owner=caller.owner, key_id=key_id)
     return view_of(key, now=datetime.now(UTC))
+
+
+@router.patch(
+    "/api-keys/{key_id}",
+    summary="Change a key",
+    responses=problem_responses(NotFound, ScopeEscalation, EnvironmentMismatch, ApiKeyRevoked),
+)
+async def change(
+    request: Request,
+    key_id: ApiKeyIdInPath,
+    wanted: ApiKeyChange,
+    caller: Annotated[KeyCaller, require_owner("api_keys:write")],
+    session: Transaction,
+) -> ApiKeyView:
+    """Return the changed key; in force everywhere within a second.
+
+    Scopes and roles stay within what the caller has, as on creation. What lets a key do more, or from more places, or for
+    longer, needs a caller that has all the key has.
+    """
+    now, feed = datetime.now(UTC), request.app.state.resources.feed
+    return view_of(await changes.change(session, caller=caller, key_id=key_id, wanted=wanted, feed=feed), now=now)
 
 
 @router.post("/api-keys/{key_id}/revoke", summary="Revoke a key", responses=problem_responses(NotFound))

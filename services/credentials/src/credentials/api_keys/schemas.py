@@ -4,7 +4,16 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+)
 
 from credentials.api_keys.address_list import Cidr
 from credentials.api_keys.models import ApiKey, KeyStatus, VersionStatus
@@ -73,6 +82,39 @@ class ApiKeyCreate(BaseModel):
     expires_at: FutureTime | None = None
     allowed_cidrs: Annotated[list[Cidr], Field(max_length=100), AfterValidator(_unique)] = Field(default_factory=list)
     metadata: Metadata = Field(default_factory=dict)
+
+
+_NEVER_NULL = ("name", "scopes", "roles", "allowed_cidrs", "metadata")
+
+
+def _document_never_null(schema: dict[str, Any]) -> None:
+    for name in _NEVER_NULL:
+        described = schema["properties"][name]
+        choices = [choice for choice in described.pop("anyOf") if choice != {"type": "null"}]
+        described.pop("default")
+        described.update(choices[0])
+    schema["properties"]["expires_at"].pop("default")
+    schema["examples"] = [{"scopes": ["deliveries:read"], "allowed_cidrs": ["192.0.2.0/24"], "expires_at": None}]
+
+
+class ApiKeyChange(BaseModel):
+    """What to change; what is not given stays. Lists and ``metadata`` replace the whole; ``expires_at: null`` means never."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_document_never_null)
+
+    name: Name | None = None
+    scopes: Scopes | None = None
+    roles: Scopes | None = None
+    allowed_cidrs: Annotated[list[Cidr], Field(max_length=100), AfterValidator(_unique)] | None = None
+    expires_at: FutureTime | None = None
+    metadata: Metadata | None = None
+
+    @field_validator(*_NEVER_NULL, mode="before")
+    @classmethod
+    def _not_null(cls, value: object) -> object:
+        if value is None:
+            raise ValueError("cannot be null; leave it out to keep what is there")
+        return value
 
 
 class VersionView(BaseModel):
@@ -174,7 +216,7 @@ def _fields(key: ApiKey, now: datetime) -> dict[str, Any]:
         "versions": [
             VersionView(
                 number=version.number,
-                status=version.status(now),
+                status=version.status(now) if key.status(now) == "active" else "ended",
                 created_at=version.created_at,
                 ends_at=version.ends_at,
                 last_used_at=version.last_use.used_at if version.last_use else None,

@@ -1,5 +1,6 @@
 """Rules of API keys. Functions take the request's session and leave the commit to its edge."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -70,19 +71,6 @@ def new_key(
     now: datetime,
 ) -> ApiKey:
     """Return the row of a key with ``text`` as its first version, not yet stored."""
-    form = key_format.parse(text.get_secret_value())
-    assert form is not None
-    hashed = peppers.hash(text.get_secret_value())
-    version = ApiKeyVersion(
-        number=1,
-        pepper_id=hashed.pepper_id,
-        secret_hash=hashed.secret_hash,
-        prefix=form.prefix,
-        last_four=form.last_four,
-        created_at=now,
-        ends_at=None,
-        last_use=None,
-    )
     return ApiKey(
         id=typeids.new_id(),
         tenant_id=tenant_id,
@@ -97,7 +85,24 @@ def new_key(
         revoked_at=None,
         created_at=now,
         created_by=created_by,
-        versions=[version],
+        versions=[new_version(text, number=1, peppers=peppers, now=now)],
+    )
+
+
+def new_version(text: SecretStr, *, number: int, peppers: PepperRing, now: datetime) -> ApiKeyVersion:
+    """Return the row of a key text, not yet stored."""
+    form = key_format.parse(text.get_secret_value())
+    assert form is not None
+    hashed = peppers.hash(text.get_secret_value())
+    return ApiKeyVersion(
+        number=number,
+        pepper_id=hashed.pepper_id,
+        secret_hash=hashed.secret_hash,
+        prefix=form.prefix,
+        last_four=form.last_four,
+        created_at=now,
+        ends_at=None,
+        last_use=None,
     )
 
 
@@ -137,25 +142,34 @@ async def revoke(
     session: AsyncSession, *, caller: KeyCaller, key_id: UUID, feed: RevocationFeed, now: datetime
 ) -> ApiKey:
     """End a key and keep its record; for a key revoked before, nothing changes. Raises NotFound."""
-    key = await _lock(session, owner=caller.owner, key_id=key_id)
+    key = await lock(session, owner=caller.owner, key_id=key_id)
     if key.revoked_at is None:
-        key.revoked_at = now
-        await record(session, action="api_key.revoked", actor=caller.actor, target=_target(key))
+        await end(session, key, actor=caller.actor, now=now)
         await feed.announce(session, target_kind="credential", target_id=key.id, reason="api_key.revoked")
     return key
 
 
+async def end(
+    session: AsyncSession, key: ApiKey, *, actor: Actor, now: datetime, because: Mapping[str, object] | None = None
+) -> None:
+    """Revoke a locked key with all its versions, and record it; the caller announces it, last."""
+    key.revoked_at = now
+    for version in key.versions:
+        version.ends_at = now if version.ends_at is None else min(version.ends_at, now)
+    await record(session, action="api_key.revoked", actor=actor, target=target_of(key), changes=because)
+
+
 async def remove(session: AsyncSession, *, caller: KeyCaller, key_id: UUID, feed: RevocationFeed) -> None:
     """Delete a key for good; the audit log keeps what it was. Raises NotFound."""
-    key = await _lock(session, owner=caller.owner, key_id=key_id)
+    key = await lock(session, owner=caller.owner, key_id=key_id)
     await repository.remove(session, key)
-    await record(session, action="api_key.deleted", actor=caller.actor, target=_target(key), changes=_grants_of(key))
+    await record(session, action="api_key.deleted", actor=caller.actor, target=target_of(key), changes=_grants_of(key))
     await feed.announce(session, target_kind="credential", target_id=key.id, reason="api_key.deleted")
 
 
 async def record_creation(session: AsyncSession, key: ApiKey, *, actor: Actor) -> None:
     """Write the audit entry of a new key."""
-    await record(session, action="api_key.created", actor=actor, target=_target(key), changes=_grants_of(key))
+    await record(session, action="api_key.created", actor=actor, target=target_of(key), changes=_grants_of(key))
 
 
 async def _owning_tenant(session: AsyncSession, owner: Owner) -> UUID:
@@ -165,14 +179,16 @@ async def _owning_tenant(session: AsyncSession, owner: Owner) -> UUID:
     return owner.tenant_id
 
 
-async def _lock(session: AsyncSession, *, owner: Owner, key_id: UUID) -> ApiKey:
+async def lock(session: AsyncSession, *, owner: Owner, key_id: UUID) -> ApiKey:
+    """Return a key of the owner that nobody else changes until this transaction ends; raises NotFound."""
     key = await repository.find(session, owner=owner, key_id=key_id, lock=True)
     if key is None:
         raise NotFound
     return key
 
 
-def _target(key: ApiKey) -> Target:
+def target_of(key: ApiKey) -> Target:
+    """Return how the audit log names a key."""
     return Target(
         kind="api_key", id=typeids.encode("key", key.id), tenant_id=key.tenant_id, environment=key.environment
     )
