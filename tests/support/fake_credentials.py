@@ -1,0 +1,105 @@
+"""The credentials service as siblings see it, in a few lines of memory, with a clock that tests turn."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import httpx2
+
+from shared import key_format, typeids
+from shared.access import AccessClient
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds that pass only when told."""
+
+    now: float = 1_000.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+@dataclass(slots=True)
+class FakeCredentials:
+    """Knows keys and a feed; counts what it is asked. ``reads_at_once`` False holds answers back after the read."""
+
+    clock: Clock = field(default_factory=Clock)
+    keys: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    first_sequence: int = 0
+    is_up: bool = True
+    feed_is_up: bool = True
+    verified: list[dict[str, Any]] = field(default_factory=list)
+    was_read: asyncio.Event = field(default_factory=asyncio.Event)
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+    lag: int = 0
+    """By how many rows the answers to verifications lie behind the feed."""
+
+    def __post_init__(self) -> None:
+        """Answer at once unless told otherwise."""
+        self.may_answer.set()
+
+    @property
+    def sequence(self) -> int:
+        """Return where the feed stands."""
+        return self.first_sequence + len(self.rows)
+
+    def new_key(
+        self, *, tenant: UUID | None = None, scopes: tuple[str, ...] = ("events:publish", "events:read")
+    ) -> str:
+        """Return a valid key."""
+        key = key_format.generate("secret", "live")
+        self.keys[key] = {
+            "credential_id": typeids.encode("key", typeids.new_id()),
+            "kind": "secret",
+            "name": "key",
+            "tenant_id": typeids.encode("ten", tenant or typeids.new_id()),
+            "environment": "live",
+            "scopes": list(scopes),
+            "expires_at": None,
+        }
+        return key
+
+    def revoke(self, key: str) -> None:
+        """End a key, and say so in the feed."""
+        self.announce(self.keys.pop(key)["credential_id"])
+
+    def announce(self, target_id: str) -> None:
+        """Add a row to the feed."""
+        self.rows.append({"sequence": self.sequence + 1, "target_id": target_id, "age_ms": 1.0})
+
+    def client(self, **options: Any) -> AccessClient:
+        """Return a sibling's client of this service; it follows the feed only when its ``feed.ask`` is called."""
+        transport = httpx2.MockTransport(self._handle)
+        first, second = (httpx2.AsyncClient(transport=transport, base_url="http://credentials.test") for _ in range(2))
+        return AccessClient(first, second, clock=self.clock, **options)
+
+    async def _handle(self, request: httpx2.Request) -> httpx2.Response:
+        if not self.is_up or (request.url.path == "/v1/revocations" and not self.feed_is_up):
+            raise httpx2.ConnectError("refused")
+        answer: Callable[[httpx2.Request], Any] = self._follow
+        if request.url.path == "/v1/verify":
+            asked = json.loads(request.content)
+            self.verified.append(asked)
+            body = self._verify(asked)
+            self.was_read.set()
+            await self.may_answer.wait()
+            return httpx2.Response(200, json=body)
+        return httpx2.Response(200, json=answer(request))
+
+    def _verify(self, asked: dict[str, Any]) -> dict[str, Any]:
+        principal = self.keys.get(asked["credential"])
+        sequence = self.sequence - self.lag
+        if principal is None:
+            return {"valid": False, "sequence": sequence}
+        return {"valid": True, "principal": principal, "sequence": sequence}
+
+    def _follow(self, request: httpx2.Request) -> dict[str, Any]:
+        after = request.url.params.get("after")
+        rows = [] if after is None else [row for row in self.rows if row["sequence"] > int(after)]
+        return {"sequence": self.sequence, "data": rows[:1_000], "services": []}
