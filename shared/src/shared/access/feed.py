@@ -53,6 +53,8 @@ class FeedFollower:
         """The newest revocation, from its transaction until it was applied here."""
         self.heard_at = float("-inf")
         """When the newest complete answer was asked for."""
+        self.complete_since = float("inf")
+        """Unix seconds: of revocations before this moment, nothing may be known here."""
         self.tombstones = Tombstones()
 
     def is_live(self) -> bool:
@@ -98,6 +100,7 @@ class FeedFollower:
             self._drop_all()
             self.tombstones.clear(floor=sequence)
             self.applied, self.heard_at = sequence, asked_at
+            self.complete_since = time.time()
             return
         for number, target, age_seconds in revoked:
             self.tombstones.bury(target, sequence=number)
