@@ -26,6 +26,13 @@ class Answer:
     asked_at: float
     told_scopes: frozenset[str]
     """The scopes that credentials was told this credential exercised."""
+    token_targets: tuple[UUID, ...] = ()
+    """What else a revocation may name where the credential is an access token: the token, and the key that signed it."""
+
+    @property
+    def targets(self) -> tuple[UUID, ...]:
+        """Return all that a revocation may name to void this answer."""
+        return self.token_targets + (targets_of(self.principal) if self.principal is not None else ())
 
 
 class Answers:
@@ -64,7 +71,7 @@ class Answers:
                 self._denied.popitem(last=False)
             return
         self._valid[fingerprint] = answer
-        for target in targets_of(answer.principal):
+        for target in answer.targets:
             self._places.setdefault(target, set()).add(fingerprint)
         if len(self._valid) > self._valid_max:
             self._forget(next(iter(self._valid)))
@@ -83,9 +90,9 @@ class Answers:
     def _forget(self, fingerprint: bytes) -> None:
         self._denied.pop(fingerprint, None)
         answer = self._valid.pop(fingerprint, None)
-        if answer is None or answer.principal is None:
+        if answer is None:
             return
-        for target in targets_of(answer.principal):
+        for target in answer.targets:
             fingerprints = self._places[target]
             fingerprints.discard(fingerprint)
             if not fingerprints:
