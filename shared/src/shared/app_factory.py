@@ -16,7 +16,7 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from shared.access import required_scope
+from shared.access.dependencies import key_limiter_of, required_scope
 from shared.database import Database
 from shared.problems import (
     PROBLEM_MEDIA_TYPE,
@@ -80,6 +80,7 @@ def create_service_app(
     )
     app.state.settings = settings
     app.state.registry = registry
+    app.state.key_limiter = key_limiter_of(settings)
     app.add_middleware(RequestEnvelope, metrics=HttpMetrics(registry), trusted_proxies=settings.trusted_proxies)
     _answer_problems(app)
     for router in routers:

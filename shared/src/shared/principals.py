@@ -11,6 +11,7 @@ from uuid import UUID
 
 from shared import key_format, typeids
 from shared.key_format import Environment
+from shared.rate_limits import Allowance
 
 Address = IPv4Address | IPv6Address
 
@@ -65,11 +66,23 @@ class AccessUnavailableError(Exception):
     """Credentials could not be asked, and no usable answer is at hand."""
 
 
+class TooManyGuessesError(Exception):
+    """A credential failed, or could not even be looked up, after too many others from the same address."""
+
+    def __init__(self, allowance: Allowance, *, retry_after_seconds: float) -> None:
+        super().__init__()
+        self.allowance = allowance
+        self.retry_after_seconds = retry_after_seconds
+
+
 class Verifier(Protocol):
     """Turns a credential into a principal."""
 
     async def verify(self, credential: str, *, ip: Address | None, scope: str) -> Principal | None:
-        """Return the principal, or None for any invalid credential; raises AccessUnavailableError."""
+        """Return the principal, or None for any invalid credential.
+
+        Raises AccessUnavailableError or TooManyGuessesError.
+        """
         ...
 
 

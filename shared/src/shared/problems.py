@@ -17,6 +17,7 @@ Tree::
 Services derive their own facts from these in their ``errors.py``. Used by every service.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NotRequired, TypedDict
 
@@ -212,10 +213,9 @@ class TooManyRequests(Problem):
 
     status, code, title = 429, "too_many_requests", "Too many requests"
 
-    def __init__(self, *, retry_after_seconds: int) -> None:
-        super().__init__(
-            f"Try again in {retry_after_seconds} s.", headers={"Retry-After": str(max(1, retry_after_seconds))}
-        )
+    def __init__(self, *, retry_after_seconds: float) -> None:
+        seconds = max(1, math.ceil(retry_after_seconds))
+        super().__init__(f"Try again in {seconds} s.", headers={"Retry-After": str(seconds)})
 
 
 class HeadersTooLarge(Problem):
@@ -252,6 +252,7 @@ COMMON_PROBLEMS: tuple[type[Problem], ...] = (
     TenantMismatch,
     ValidationFailed,
     PayloadTooLarge,
+    TooManyRequests,
     InternalError,
     ServiceUnavailable,
 )

@@ -51,6 +51,11 @@ class ServiceSettings(BaseSettings):
     access_grace_seconds: float = Field(default=30.0, ge=0, le=3600)
     """How long reading may go on with answers of credentials that were good, while it does not answer; 0 = not at all."""
 
+    rate_limit_per_minute: int = Field(default=60_000, ge=0, le=100_000_000)
+    """Requests of one credential a minute, in each process; 0 = no limit. What siblings ask credentials does not count."""
+    guesses_per_minute: int = Field(default=60, ge=0, le=1_000_000)
+    """Failed credentials from one address a minute, in each process, before 429 instead of 401; 0 = no limit."""
+
     trusted_proxies: Networks = ()
     egress_allow_cidrs: Networks = ()
 

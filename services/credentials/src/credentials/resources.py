@@ -20,6 +20,7 @@ from credentials.revocations.progress import expose_progress
 from credentials.settings import Settings
 from credentials.verification.key_hashing import PepperRing
 from credentials.verification.service import LocalVerifier
+from shared.access.guesses import GuessLimiter
 from shared.database import Database
 from shared.queue import open_queue
 
@@ -76,6 +77,7 @@ async def open_resources(
         last_uses=last_uses,
         scope_uses=scope_uses,
         rehashes=rehashes,
+        guesses=GuessLimiter(per_minute=settings.guesses_per_minute),
     )
     runs = (feed.follow(), hints.listen(feed.look_soon), *(writes.run() for writes in merged_writes)) if serves else ()
     tasks = [asyncio.create_task(run) for run in runs]

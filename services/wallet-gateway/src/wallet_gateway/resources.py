@@ -39,6 +39,7 @@ async def open_resources(
         settings.service_key,
         service="wallet-gateway",
         grace_seconds=settings.access_grace_seconds,
+        guesses_per_minute=settings.guesses_per_minute,
     )
     if serves:
         access.start_following(registry)

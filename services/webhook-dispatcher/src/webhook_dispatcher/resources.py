@@ -98,6 +98,7 @@ async def open_api_resources(settings: Settings, registry: CollectorRegistry) ->
             settings.service_key,
             service="webhook-dispatcher",
             grace_seconds=settings.access_grace_seconds,
+            guesses_per_minute=settings.guesses_per_minute,
         )
         stack.push_async_callback(access.aclose)
         access.start_following(registry)

@@ -24,6 +24,7 @@ from pydantic import SecretStr
 from shared import key_format
 from shared.access.feed import FeedFollower
 from shared.access.feed_metrics import Applied, expose
+from shared.access.guesses import GuessLimiter
 from shared.access.memory import Answer, Answers, targets_of
 from shared.principals import AccessUnavailableError, Address, Principal, principal_from_wire
 from shared.scopes import FAIL_CLOSED_SCOPES
@@ -56,11 +57,13 @@ class AccessClient:
         *,
         service: str = "sibling",
         grace_seconds: float = GRACE_SECONDS,
+        guesses_per_minute: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._http = http
         self._feed_http = feed_http
         self._grace_seconds = grace_seconds
+        self._guesses = GuessLimiter(per_minute=guesses_per_minute, clock=clock)
         self._clock = clock
         self._answers = Answers()
         self._questions: dict[bytes, _Question] = {}
@@ -83,6 +86,7 @@ class AccessClient:
         *,
         service: str = "sibling",
         grace_seconds: float = GRACE_SECONDS,
+        guesses_per_minute: int = 0,
     ) -> "AccessClient":
         """Make a client; it connects at the first question. ``service_key`` needs ``credentials:verify``."""
 
@@ -95,7 +99,13 @@ class AccessClient:
                 limits=httpx2.Limits(max_connections=connections_max),
             )
 
-        return cls(client(50), client(2), service=service, grace_seconds=grace_seconds)
+        return cls(
+            client(50),
+            client(2),
+            service=service,
+            grace_seconds=grace_seconds,
+            guesses_per_minute=guesses_per_minute,
+        )
 
     def start_following(self, registry: CollectorRegistry | None = None) -> None:
         """Follow the feed until ``aclose``; with a registry, show how far it has come among the metrics."""
@@ -121,11 +131,18 @@ class AccessClient:
         (await self._http.get("/livez")).raise_for_status()
 
     async def verify(self, credential: str, *, ip: Address | None, scope: str) -> Principal | None:
-        """Return the principal, or None for any invalid credential; raises AccessUnavailableError.
+        """Return the principal, or None for any invalid credential; raises AccessUnavailableError or TooManyGuessesError.
 
         ``scope`` decides what happens while credentials does not answer: money, publishing and every change fail closed,
         reading goes on with an answer that was good at most ``grace_seconds`` ago.
         """
+        principal = await self._principal(credential, ip, scope)
+        if principal is None or (principal.expires_at is not None and time.time() >= principal.expires_at):
+            self._guesses.failed(credential, ip)
+            return None
+        return principal
+
+    async def _principal(self, credential: str, ip: Address | None, scope: str) -> Principal | None:
         fingerprint = self._answers.fingerprint(credential, ip)
         answer = self._answers.get(fingerprint)
         is_usable = answer is not None and self._is_usable(answer)
@@ -134,10 +151,7 @@ class AccessClient:
             if "." not in credential and key_format.parse(credential) is None:
                 return None
             answer = await self._refreshed(fingerprint, credential, ip, scope, answer, is_usable=is_usable)
-        principal = answer.principal
-        if principal is not None and principal.expires_at is not None and time.time() >= principal.expires_at:
-            return None
-        return principal
+        return answer.principal
 
     def _is_usable(self, answer: Answer) -> bool:
         age_seconds = self._clock() - answer.asked_at
@@ -192,6 +206,10 @@ class AccessClient:
             question.answer.exception()  # seen, even where everybody who waited for it has gone
 
     async def _ask(self, fingerprint: bytes, credential: str, ip: Address | None, scope: str) -> Answer:
+        async with self._guesses.look_up(ip):
+            return await self._ask_until_it_holds(fingerprint, credential, ip, scope)
+
+    async def _ask_until_it_holds(self, fingerprint: bytes, credential: str, ip: Address | None, scope: str) -> Answer:
         for _ in range(_ASKS_MAX):
             asked_at = self._clock()
             said = await self._ask_credentials(credential, ip, scope)

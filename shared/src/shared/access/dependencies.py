@@ -8,15 +8,29 @@ from fastapi import Depends, Request
 from shared import typeids
 from shared.access.presented import presented_credential
 from shared.key_format import Environment
-from shared.principals import AccessUnavailableError, Caller, PlatformCaller, Principal, Realm
+from shared.principals import (
+    AccessUnavailableError,
+    Caller,
+    PlatformCaller,
+    Principal,
+    Realm,
+    TooManyGuessesError,
+)
 from shared.problems import (
     InsufficientScope,
     MalformedHeader,
     ServiceUnavailable,
     TenantMismatch,
     TenantRequired,
+    TooManyRequests,
     Unauthorized,
 )
+from shared.rate_limits import RateLimiter
+from shared.settings import ServiceSettings
+
+_WINDOW_SECONDS = 60
+_LIMITED_KEYS_MAX = 50_000
+_ASKS_FOR_OTHERS = "credentials:verify"
 
 
 def require(scope: str) -> Any:
@@ -64,7 +78,7 @@ def required_scope(route: object) -> str | None:
 async def authenticate(request: Request, scope: str | None) -> Principal:
     """Return the principal of a request's credential, holding ``scope`` (None: any will do).
 
-    Raises MultipleCredentials, Unauthorized, InsufficientScope or ServiceUnavailable.
+    Raises MultipleCredentials, Unauthorized, TooManyRequests, InsufficientScope or ServiceUnavailable.
     """
     credential = presented_credential(request)
     if credential is None:
@@ -74,11 +88,35 @@ async def authenticate(request: Request, scope: str | None) -> Principal:
         principal = await verify(credential, ip=request.state.ip, scope=scope or "")
     except AccessUnavailableError as exc:
         raise ServiceUnavailable("The credential could not be verified just now; nothing was done.") from exc
+    except TooManyGuessesError as exc:
+        request.state.allowance = exc.allowance
+        raise TooManyRequests(retry_after_seconds=exc.retry_after_seconds) from exc
     if principal is None:
         raise Unauthorized
+    _count(request, principal)
     if scope is not None and scope not in principal.scopes:
         raise InsufficientScope(scope)
     return principal
+
+
+def key_limiter_of(settings: ServiceSettings) -> RateLimiter | None:
+    """Return what limits the requests of each credential, None for no limit."""
+    if not settings.rate_limit_per_minute:
+        return None
+    return RateLimiter(
+        "key", limit=settings.rate_limit_per_minute, window_seconds=_WINDOW_SECONDS, keys_max=_LIMITED_KEYS_MAX
+    )
+
+
+def _count(request: Request, principal: Principal) -> None:
+    """Count a request of a credential; raises TooManyRequests. A sibling is not limited: it asks for all its callers."""
+    limiter: RateLimiter | None = request.app.state.key_limiter
+    if limiter is None or _ASKS_FOR_OTHERS in principal.scopes:
+        return
+    allowance = limiter.take(principal.credential_id)
+    request.state.allowance = allowance
+    if allowance.retry_after_seconds is not None:
+        raise TooManyRequests(retry_after_seconds=allowance.retry_after_seconds)
 
 
 def realm_of(request: Request, principal: Principal) -> Realm:

@@ -16,6 +16,7 @@ from credentials.verification.key_hashing import PepperRing
 from credentials.verification.memory import Found, Memory
 from shared import key_format
 from shared.access import AccessUnavailableError, Address, Principal
+from shared.access.guesses import GuessLimiter
 from shared.database import Database, is_unavailable
 
 _READS_MAX = 3
@@ -42,8 +43,10 @@ class LocalVerifier:
         last_uses: LastUses,
         scope_uses: ScopeUses,
         rehashes: Rehashes,
+        guesses: GuessLimiter,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._guesses = guesses
         self._database = database
         self._peppers = peppers
         self._feed = feed
@@ -54,8 +57,11 @@ class LocalVerifier:
         self._memory = Memory()
 
     async def verify(self, credential: str, *, ip: Address | None, scope: str) -> Principal | None:
-        """Return the principal, or None for any invalid credential; raises AccessUnavailableError."""
-        return (await self.judge(credential, ip=ip, used_scope=scope)).principal
+        """Return the principal, or None for any invalid credential; raises AccessUnavailableError or TooManyGuessesError."""
+        principal = (await self.judge(credential, ip=ip, used_scope=scope, guesser=ip)).principal
+        if principal is None:
+            self._guesses.failed(credential, ip)
+        return principal
 
     async def judge(
         self,
@@ -65,15 +71,19 @@ class LocalVerifier:
         required_scopes: Collection[str] = (),
         used_scope: str | None = None,
         min_sequence: int = 0,
+        guesser: Address | None = None,
     ) -> Verdict:
         """Return the verdict on a credential used from ``ip``; raises AccessUnavailableError.
+
+        With ``guesser``, the address at this service's own edge, look-ups wait in line behind a flood from there, and
+        TooManyGuessesError is raised for want of room; siblings do that at their own edge.
 
         ``used_scope`` is noted as exercised if the credential holds it. Memory serves only if it knows the feed up to
         ``min_sequence``: a sibling may have heard of a revocation from another API process before this one has.
         """
         if key_format.parse(credential) is None:
             return Verdict(principal=None, reason=Reason.MALFORMED, sequence=self._feed.applied)
-        found = await self._find(credential, min_sequence=min_sequence)
+        found = await self._find(credential, min_sequence=min_sequence, guesser=guesser)
         if found.key is None:
             return Verdict(principal=None, reason=Reason.UNKNOWN, sequence=found.sequence)
         now = time.time()
@@ -89,14 +99,17 @@ class LocalVerifier:
             self._scope_uses.note(outcome.credential_id, (used_scope,))
         return Verdict(principal=outcome, reason=None, sequence=found.sequence)
 
-    async def _find(self, credential: str, *, min_sequence: int) -> Found:
+    async def _find(self, credential: str, *, min_sequence: int, guesser: Address | None) -> Found:
         fingerprint = self._memory.fingerprint(credential)
         if self._feed.is_trusted() and self._feed.applied >= min_sequence:
             remembered = self._memory.get(fingerprint, now=self._clock())
             if remembered is not None and self._still_holds(remembered):
                 # It holds at everything applied since, and a sibling may be told so.
                 return replace(remembered, sequence=max(remembered.sequence, self._feed.applied))
-        hashes = self._peppers.candidates(credential)
+        async with self._guesses.look_up(guesser):
+            return await self._look_up(fingerprint, self._peppers.candidates(credential))
+
+    async def _look_up(self, fingerprint: bytes, hashes: list[bytes]) -> Found:
         for _ in range(_READS_MAX):
             found = await self._read(hashes)
             # A revocation may have been applied while the answer was on its way: then neither keep nor give it.
