@@ -15,6 +15,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -25,7 +26,10 @@ from shared import key_format
 from shared.access.feed import FeedFollower
 from shared.access.feed_metrics import Applied, expose
 from shared.access.guesses import GuessLimiter
+from shared.access.jwks import PublishedKeys
+from shared.access.jwt import AccessToken
 from shared.access.memory import Answer, Answers, targets_of
+from shared.access.tokens import TokenReader
 from shared.principals import AccessUnavailableError, Address, Principal, principal_from_wire
 from shared.scopes import FAIL_CLOSED_SCOPES
 
@@ -39,6 +43,15 @@ _UNREACHABLE_SECONDS = 0.25
 _VERIFY_TIMEOUT_SECONDS = 2.0
 _ASKS_MAX = 3
 _FAILURES = (httpx2.HTTPError, ValueError, KeyError, TypeError)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    fingerprint: bytes
+    credential: str
+    ip: Address | None
+    scope: str
+    token: AccessToken | None
 
 
 @dataclass(slots=True)
@@ -55,6 +68,7 @@ class AccessClient:
         http: httpx2.AsyncClient,
         feed_http: httpx2.AsyncClient,
         *,
+        issuer: str = "",
         service: str = "sibling",
         grace_seconds: float = GRACE_SECONDS,
         guesses_per_minute: int = 0,
@@ -77,6 +91,7 @@ class AccessClient:
             drop_all=self._answers.clear,
             clock=clock,
         )
+        self._tokens = TokenReader(PublishedKeys(http, clock=clock), self.feed, issuer=issuer)
 
     @classmethod
     def open(
@@ -84,11 +99,15 @@ class AccessClient:
         credentials_url: str,
         service_key: SecretStr,
         *,
+        issuer: str | None = None,
         service: str = "sibling",
         grace_seconds: float = GRACE_SECONDS,
         guesses_per_minute: int = 0,
     ) -> "AccessClient":
-        """Make a client; it connects at the first question. ``service_key`` needs ``credentials:verify``."""
+        """Make a client; it connects at the first question. ``service_key`` needs ``credentials:verify``.
+
+        ``issuer`` is whom access tokens name as theirs; by default ``credentials_url``.
+        """
 
         def client(connections_max: int) -> httpx2.AsyncClient:
             return httpx2.AsyncClient(
@@ -102,6 +121,7 @@ class AccessClient:
         return cls(
             client(50),
             client(2),
+            issuer=(issuer or credentials_url).rstrip("/"),
             service=service,
             grace_seconds=grace_seconds,
             guesses_per_minute=guesses_per_minute,
@@ -147,10 +167,13 @@ class AccessClient:
         answer = self._answers.get(fingerprint)
         is_usable = answer is not None and self._is_usable(answer)
         if answer is None or not is_usable or (answer.principal is not None and scope not in answer.told_scopes):
-            # A JSON Web Token has dots and is judged by credentials; anything else must carry a right checksum.
-            if "." not in credential and key_format.parse(credential) is None:
+            # A JSON Web Token has dots; anything else must carry a right checksum.
+            token = await self._tokens.read(credential) if "." in credential else None
+            if token is None and key_format.parse(credential) is None:
                 return None
-            answer = await self._refreshed(fingerprint, credential, ip, scope, answer, is_usable=is_usable)
+            asked = _Asked(fingerprint, credential, ip, scope, token)
+            local = self._judge_here(asked, answer, is_usable=is_usable)
+            answer = local or await self._refreshed(asked, answer, is_usable=is_usable)
         return answer.principal
 
     def _is_usable(self, answer: Answer) -> bool:
@@ -159,26 +182,35 @@ class AccessClient:
             return age_seconds < FRESH_SECONDS
         return age_seconds < ANSWER_SECONDS and self.feed.is_live()
 
-    async def _refreshed(
-        self,
-        fingerprint: bytes,
-        credential: str,
-        ip: Address | None,
-        scope: str,
-        known: Answer | None,
-        *,
-        is_usable: bool,
-    ) -> Answer:
-        if known is not None and (is_usable or self._is_graced(known, scope)):
+    def _judge_here(self, asked: _Asked, known: Answer | None, *, is_usable: bool) -> Answer | None:
+        """Return the answer about an access token where the feed leaves no doubt; credentials is told of its use all the same."""
+        is_denied = known is not None and known.principal is None
+        if asked.token is None or is_denied or not self._tokens.is_certain(asked.token):
+            return None
+        if known is None or not is_usable:
+            told = known.told_scopes if known is not None else frozenset[str]()
+            known = Answer(
+                principal=asked.token.principal(),
+                asked_at=self._clock(),
+                told_scopes=told,
+                token_targets=asked.token.own_targets,
+            )
+            self._answers.put(asked.fingerprint, known)
+        self._question(asked)
+        return known
+
+    async def _refreshed(self, asked: _Asked, known: Answer | None, *, is_usable: bool) -> Answer:
+        if known is not None and (is_usable or self._is_graced(known, asked.scope)):
             if self._clock() - self._unreachable_at < _UNREACHABLE_SECONDS:
                 return known
         else:
             known = None
         try:
-            return await self._ask_once(fingerprint, credential, ip, scope)
+            # Requests that wait for the same answer share one question, as long as it is a fresh one.
+            return await asyncio.shield(self._question(asked).answer)
         except _FAILURES as exc:
             self._unreachable_at = self._clock()
-            if known is None or self._answers.get(fingerprint) is not known:
+            if known is None or self._answers.get(asked.fingerprint) is not known:
                 raise AccessUnavailableError from exc
             return known
 
@@ -189,47 +221,48 @@ class AccessClient:
         good_at = max(answer.asked_at, min(self.feed.heard_at, answer.asked_at + ANSWER_SECONDS))
         return self._clock() - good_at < self._grace_seconds
 
-    async def _ask_once(self, fingerprint: bytes, credential: str, ip: Address | None, scope: str) -> Answer:
-        """Ask; requests that wait for the same answer share one question, as long as it is a fresh one."""
-        question = self._questions.get(fingerprint)
+    def _question(self, asked: _Asked) -> _Question:
+        """Return the question under way, or begin one."""
+        question = self._questions.get(asked.fingerprint)
         if question is None or self._clock() - question.asked_at >= FRESH_SECONDS:
-            asking = asyncio.create_task(self._ask(fingerprint, credential, ip, scope))
-            question = _Question(asking, self._clock())
-            self._questions[fingerprint] = question
-            question.answer.add_done_callback(lambda _task: self._close(fingerprint, question))
-        return await asyncio.shield(question.answer)
+            question = _Question(asyncio.create_task(self._ask(asked)), self._clock())
+            self._questions[asked.fingerprint] = question
+            closing = partial(self._close, asked.fingerprint, question)
+            question.answer.add_done_callback(closing)
+        return question
 
-    def _close(self, fingerprint: bytes, question: _Question) -> None:
+    def _close(self, fingerprint: bytes, question: _Question, _task: asyncio.Task[Answer]) -> None:
         if self._questions.get(fingerprint) is question:
             del self._questions[fingerprint]
         if not question.answer.cancelled():
             question.answer.exception()  # seen, even where everybody who waited for it has gone
 
-    async def _ask(self, fingerprint: bytes, credential: str, ip: Address | None, scope: str) -> Answer:
-        async with self._guesses.look_up(ip):
-            return await self._ask_until_it_holds(fingerprint, credential, ip, scope)
+    async def _ask(self, asked: _Asked) -> Answer:
+        async with self._guesses.look_up(asked.ip):
+            return await self._ask_until_it_holds(asked)
 
-    async def _ask_until_it_holds(self, fingerprint: bytes, credential: str, ip: Address | None, scope: str) -> Answer:
+    async def _ask_until_it_holds(self, asked: _Asked) -> Answer:
+        token_targets = asked.token.own_targets if asked.token is not None else ()
         for _ in range(_ASKS_MAX):
             asked_at = self._clock()
-            said = await self._ask_credentials(credential, ip, scope)
+            said = await self._ask_credentials(asked)
             principal = principal_from_wire(said["principal"]) if said["valid"] else None
             read_at = int(said["sequence"])
             # A revocation may have been applied while the answer was on its way: then neither keep nor give it.
-            if principal is None or self.feed.tombstones.allow(*targets_of(principal), read_at=read_at):
-                known = self._answers.get(fingerprint)
-                told = known.told_scopes | {scope} if known is not None else frozenset({scope})
-                answer = Answer(principal=principal, asked_at=asked_at, told_scopes=told)
-                self._answers.put(fingerprint, answer)
+            if principal is None or self.feed.tombstones.allow(*targets_of(principal), *token_targets, read_at=read_at):
+                known = self._answers.get(asked.fingerprint)
+                told = known.told_scopes | {asked.scope} if known is not None else frozenset({asked.scope})
+                answer = Answer(principal=principal, asked_at=asked_at, told_scopes=told, token_targets=token_targets)
+                self._answers.put(asked.fingerprint, answer)
                 return answer
         raise AccessUnavailableError
 
-    async def _ask_credentials(self, credential: str, ip: Address | None, scope: str) -> dict[str, Any]:
-        question: dict[str, Any] = {"credential": credential, "min_sequence": self.feed.applied or 0}
-        if ip is not None:
-            question["source_ip"] = str(ip)
-        if scope:
-            question["used_scope"] = scope
+    async def _ask_credentials(self, asked: _Asked) -> dict[str, Any]:
+        question: dict[str, Any] = {"credential": asked.credential, "min_sequence": self.feed.applied or 0}
+        if asked.ip is not None:
+            question["source_ip"] = str(asked.ip)
+        if asked.scope:
+            question["used_scope"] = asked.scope
         response = await self._http.post("/v1/verify", json=question)
         response.raise_for_status()
         said: dict[str, Any] = response.json()
