@@ -48,6 +48,9 @@ class ServiceSettings(BaseSettings):
     dispatcher_url: str = "http://127.0.0.1:8002"
     gateway_url: str = "http://127.0.0.1:8003"
 
+    issuer_url: str = ""
+    """Whom access tokens name as their issuer, the same for every service; by default ``credentials_url``."""
+
     access_grace_seconds: float = Field(default=30.0, ge=0, le=3600)
     """How long reading may go on with answers of credentials that were good, while it does not answer; 0 = not at all."""
 
@@ -70,6 +73,11 @@ class ServiceSettings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
+
+    @property
+    def issuer(self) -> str:
+        """Return the issuer of access tokens: the URL below which its metadata is found."""
+        return (self.issuer_url or self.credentials_url).rstrip("/")
 
     @classmethod
     def settings_customise_sources(  # type: ignore[override]  # pydantic passes the others by name; none of them is wanted

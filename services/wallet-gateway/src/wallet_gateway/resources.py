@@ -37,6 +37,7 @@ async def open_resources(
     access = AccessClient.open(
         settings.credentials_url,
         settings.service_key,
+        issuer=settings.issuer,
         service="wallet-gateway",
         grace_seconds=settings.access_grace_seconds,
         guesses_per_minute=settings.guesses_per_minute,

@@ -96,6 +96,7 @@ async def open_api_resources(settings: Settings, registry: CollectorRegistry) ->
         access = AccessClient.open(
             settings.credentials_url,
             settings.service_key,
+            issuer=settings.issuer,
             service="webhook-dispatcher",
             grace_seconds=settings.access_grace_seconds,
             guesses_per_minute=settings.guesses_per_minute,
