@@ -5,6 +5,8 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from credentials.api_keys.routes import router as api_keys
+from credentials.host.routes import router as host
+from credentials.hygiene.routes import router as hygiene
 from credentials.key_rotation.routes import router as key_rotation
 from credentials.resources import open_resources
 from credentials.revocations.routes import router as revocations
@@ -26,5 +28,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description="Issues, verifies and revokes API keys.",
         settings=loaded,
         open_resources=lambda registry: open_resources(loaded, serves=True, registry=registry),
-        routers=[tenants, api_keys, key_rotation, roles, revocations, verification],
+        routers=[tenants, api_keys, key_rotation, hygiene, host, roles, revocations, verification],
     )

@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 from fastapi import Depends, Header, Request, Response
@@ -63,6 +63,7 @@ async def answer_once(
 ) -> Response:
     """Run ``create`` unless this key was answered before; then give that answer again, without its secrets.
 
+    ``secret_fields`` names fields of the body, those inside an object as ``object.field``.
     Raises IdempotencyMismatch for another body under the key, IdempotencyInProgress while the first one runs.
     """
     headers = {"Cache-Control": "no-store"} if secret_fields else {}
@@ -81,7 +82,7 @@ async def answer_once(
             headers={**headers, "Idempotency-Replayed": "true"},
         )
     body = (await create()).model_dump(mode="json")
-    shown_again = {name: value for name, value in body.items() if name not in secret_fields}
+    shown_again = _without(body, secret_fields)
     await repository.keep(
         session,
         realm=realm,
@@ -89,6 +90,14 @@ async def answer_once(
         answer=repository.KeptAnswer(fingerprint=key.fingerprint, status=status, body=orjson.dumps(shown_again)),
     )
     return _json(body, status, headers)
+
+
+def _without(body: dict[str, Any], fields: frozenset[str], inside: str = "") -> dict[str, Any]:
+    return {
+        name: _without(value, fields, f"{inside}{name}.") if isinstance(value, dict) else value
+        for name, value in body.items()
+        if f"{inside}{name}" not in fields
+    }
 
 
 def _json(body: object, status: int, headers: dict[str, str]) -> Response:

@@ -1,6 +1,6 @@
 """SQL of API keys. Every query but the ones of the key's own verification carries the owner."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -27,6 +27,12 @@ async def find(session: AsyncSession, *, owner: Owner, key_id: UUID, lock: bool 
         condition = or_(condition, reached)
     statement = _with_versions(select(ApiKey).where(ApiKey.id == key_id, condition))
     return await session.scalar(statement.with_for_update(of=ApiKey) if lock else statement)
+
+
+async def find_all(session: AsyncSession, *, owner: Owner, key_ids: Collection[UUID]) -> Sequence[ApiKey]:
+    """Return those of the keys that are the owner's, with their versions."""
+    statement = select(ApiKey).where(ApiKey.id.in_(key_ids), _owned_by(owner))
+    return (await session.scalars(_with_versions(statement))).all()
 
 
 async def find_own(session: AsyncSession, *, key_id: UUID) -> ApiKey | None:

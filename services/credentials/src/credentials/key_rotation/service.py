@@ -40,7 +40,9 @@ async def rotate(
         raise TooManyVersions
     forgotten = set(overlap.to_forget(_lives(key), now=now))
     replaced = key.current
-    replaced.ends_at = overlap.end_of_replaced(now=now, overlap_seconds=overlap_seconds, expires_at=key.expires_at)
+    end = overlap.end_of_replaced(now=now, overlap_seconds=overlap_seconds, expires_at=key.expires_at)
+    # A text that has ended, say with its pepper, is not revived by being replaced.
+    replaced.ends_at = end if replaced.ends_at is None else min(end, replaced.ends_at)
     text = SecretStr(key_format.generate(key.kind, key.environment))
     key.versions.append(new_version(text, number=key.versions[-1].number + 1, peppers=peppers, now=now))
     for version in [version for version in key.versions if version.number in forgotten]:

@@ -1,0 +1,52 @@
+"""Wire shape of ``GET /v1/host``."""
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+ServiceName = Literal["credentials", "webhook-dispatcher", "wallet-gateway"]
+
+
+class ServiceAddresses(BaseModel):
+    """Where a service is, and where it explains itself."""
+
+    url: str
+    docs_url: str
+    openapi_url: str
+
+
+class Host(BaseModel):
+    """What an integrator's configuration screen shows."""
+
+    services: dict[ServiceName, ServiceAddresses]
+    issuer: str
+    token_endpoint: str
+    introspection_endpoint: str
+    revocation_endpoint: str
+    jwks_uri: str
+    authorization_server_metadata_url: str
+    docs_url: str
+
+
+def host_of(*, credentials_url: str, dispatcher_url: str, gateway_url: str) -> Host:
+    """Return the addresses that follow from the services' public base URLs."""
+    base = credentials_url.rstrip("/")
+    return Host(
+        services={
+            "credentials": _addresses(credentials_url),
+            "webhook-dispatcher": _addresses(dispatcher_url),
+            "wallet-gateway": _addresses(gateway_url),
+        },
+        issuer=base,
+        token_endpoint=f"{base}/oauth2/token",
+        introspection_endpoint=f"{base}/oauth2/introspect",
+        revocation_endpoint=f"{base}/oauth2/revoke",
+        jwks_uri=f"{base}/.well-known/jwks.json",
+        authorization_server_metadata_url=f"{base}/.well-known/oauth-authorization-server",
+        docs_url=f"{base}/docs",
+    )
+
+
+def _addresses(url: str) -> ServiceAddresses:
+    base = url.rstrip("/")
+    return ServiceAddresses(url=base, docs_url=f"{base}/docs", openapi_url=f"{base}/openapi.json")
