@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-TargetKind = Literal["credential", "tenant"]
+TargetKind = Literal["credential", "tenant", "token", "signing_key"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,16 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from credentials.revocations.repository import Revocation, TargetKind
 from shared import typeids
+from shared.access.jwt import KEY_ID_PREFIX, TOKEN_ID_PREFIX
 
 WAIT_MS_MAX = 10_000
 _SEQUENCE_MAX = 2**63 - 1
-_PREFIXES: dict[TargetKind, str] = {"credential": "key", "tenant": "ten"}
+_PREFIXES: dict[TargetKind, str] = {
+    "credential": "key",
+    "tenant": "ten",
+    "token": TOKEN_ID_PREFIX,
+    "signing_key": KEY_ID_PREFIX,
+}
 
 
 class RevocationsQuery(BaseModel):

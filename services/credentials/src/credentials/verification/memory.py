@@ -5,6 +5,7 @@ import hmac
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
+from uuid import UUID
 
 from credentials.verification.judgement import StoredKey
 
@@ -22,6 +23,8 @@ class Found:
     sequence: int
     epoch: int
     read_at: float
+    token_targets: tuple[UUID, ...] = ()
+    """What else a revocation may name where it was found for an access token."""
 
 
 class Memory:
