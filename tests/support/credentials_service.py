@@ -20,11 +20,18 @@ from support.apps import LOOPBACK, client_of
 
 
 def settings_for(database_url: str, *, queue_url: str = "redis://127.0.0.1:1/0") -> Settings:
-    """Return settings with a pepper of this run."""
-    pepper = base64.b64encode(os.urandom(32)).decode()
+    """Return settings with a pepper and a sealing key of this run."""
     return Settings(
-        database_url=database_url, queue_url=queue_url, peppers=SecretStr(f"p1:{pepper}"), log_level="error"
+        database_url=database_url,
+        queue_url=queue_url,
+        peppers=SecretStr(f"p1:{_secret()}"),
+        sealing_keys=SecretStr(f"s1:{_secret()}"),
+        log_level="error",
     )
+
+
+def _secret() -> str:
+    return base64.b64encode(os.urandom(32)).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

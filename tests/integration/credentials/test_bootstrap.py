@@ -71,7 +71,11 @@ async def test_scopes_follow_the_release(resources: Resources) -> None:
     assert verdict.principal.scopes == SCOPES["platform"]
 
 
-@pytest.mark.parametrize("text", ["nonsense", "cw_sv_live_" + "0" * 49, key_format.generate("secret", "live")])
+@pytest.mark.parametrize(
+    "text",
+    ["nonsense", "cw_sv_live_" + "0" * 49, key_format.generate("secret", "live")],
+    ids=["nonsense", "checksum", "kind"],
+)
 async def test_a_text_that_is_no_service_key_is_refused(resources: Resources, text: str) -> None:
     """And the error does not show it."""
     with pytest.raises(GivenKeyRefusedError) as error:
@@ -100,6 +104,7 @@ async def test_the_command_reads_files_and_prints_only_what_it_made(databases: D
             "CAUSEWAY_DATABASE_URL": url,
             "CAUSEWAY_QUEUE_URL": settings.queue_url,
             "CAUSEWAY_PEPPERS": settings.peppers.get_secret_value(),
+            "CAUSEWAY_SEALING_KEYS": settings.sealing_keys.get_secret_value(),
             "CAUSEWAY_PLATFORM_KEY_FILE": str(tmp_path / "platform"),
         }
         first, second = [await asyncio.to_thread(_run, environment, "bootstrap") for _ in range(2)]

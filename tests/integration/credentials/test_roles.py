@@ -232,7 +232,8 @@ async def test_foreign_unknown_and_malformed_ids_are_the_same(service: Credentia
     for role_id in (foreign["id"], other_environment["id"], UNKNOWN_ID, "nonsense", UNKNOWN_ID.replace("role", "key")):
         with recorded_statements(service.resources.database) as statements:
             answer = await CALLS[call](owner, role_id)
-        queries = [statement for statement in statements if "revocation_sequence s" not in statement]
+        # A verification that is not remembered adds a query of its own, and uses are written at any moment.
+        queries = [text for text in statements if "revocation_sequence s" not in text and "_uses" not in text]
         seen.append((answer.status_code, {**answer.json(), "request_id": ""}, len(queries)))
     assert seen[0][0] == 404
     assert all(one == seen[0] for one in seen)

@@ -11,6 +11,7 @@ from credentials.key_rotation.routes import router as key_rotation
 from credentials.resources import open_resources
 from credentials.revocations.routes import router as revocations
 from credentials.roles.routes import router as roles
+from credentials.security_tokens.routes import router as security_tokens
 from credentials.settings import Settings
 from credentials.tenants.routes import router as tenants
 from credentials.verification.routes import router as verification
@@ -28,5 +29,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description="Issues, verifies and revokes API keys.",
         settings=loaded,
         open_resources=lambda registry: open_resources(loaded, serves=True, registry=registry),
-        routers=[tenants, api_keys, key_rotation, hygiene, host, roles, revocations, verification],
+        routers=[tenants, api_keys, key_rotation, hygiene, host, roles, security_tokens, revocations, verification],
     )

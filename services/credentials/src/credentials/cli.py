@@ -10,6 +10,7 @@ import typer
 from pydantic import SecretStr
 
 from credentials.bootstrap.service import (
+    MAKER,
     GivenKeyRefusedError,
     PlatformKeyName,
     Registered,
@@ -17,6 +18,7 @@ from credentials.bootstrap.service import (
     register_given,
 )
 from credentials.resources import open_resources
+from credentials.security_tokens.maintenance import make_missing
 from credentials.settings import Settings
 from shared import key_format
 
@@ -73,7 +75,7 @@ def bootstrap(
 
     The platform key makes tenants and their first keys; the service key lets the sibling services verify credentials.
     A given key is registered unless it is known already. Where none is given, one is generated and printed this once,
-    unless there is one in force. Running it again changes nothing.
+    unless there is one in force. Tenants from before there were security tokens get theirs. Running it again changes nothing.
     """
     wanted: dict[PlatformKeyName, SecretStr | None] = {
         "platform": _given(platform_key, "CAUSEWAY_PLATFORM_KEY"),
@@ -94,6 +96,7 @@ async def _bootstrap(
     settings: Settings, wanted: dict[PlatformKeyName, SecretStr | None]
 ) -> dict[PlatformKeyName, Registered]:
     async with open_resources(settings, serves=False) as resources:
+        await make_missing(resources.database, issuer=resources.token_issuer, maker=MAKER)
         return {
             name: await (
                 generate_once(resources, name=name) if text is None else register_given(resources, name=name, text=text)

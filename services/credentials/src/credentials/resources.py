@@ -17,11 +17,14 @@ from credentials.revocations.feed import RevocationFeed
 from credentials.revocations.followers import Followers
 from credentials.revocations.hints import RevocationHints
 from credentials.revocations.progress import expose_progress
+from credentials.security_tokens.issuer import TokenIssuer
+from credentials.security_tokens.last_uses import SecurityTokenUses
 from credentials.settings import Settings
 from credentials.verification.key_hashing import PepperRing
 from credentials.verification.service import LocalVerifier
 from shared.access.guesses import GuessLimiter
 from shared.database import Database
+from shared.sealing import SealingKeyring
 from shared.queue import open_queue
 
 _LISTEN_TIMEOUT_SECONDS = 10.0
@@ -38,6 +41,8 @@ class Resources:
     last_uses: LastUses
     scope_uses: ScopeUses
     rehashes: Rehashes
+    security_token_uses: SecurityTokenUses
+    token_issuer: TokenIssuer
     access: LocalVerifier
 
     def checks(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
@@ -51,9 +56,11 @@ async def open_resources(
 ) -> AsyncIterator[Resources]:
     """Open everything; with ``serves``, also follow the revocation feed and write the last uses, as each API process does.
 
-    Raises shared.sealing.KeyringMalformedError for peppers that are missing or malformed.
+    Raises shared.sealing.KeyringMalformedError for peppers or sealing keys that are missing or malformed.
     """
     peppers = PepperRing.from_text(settings.peppers)
+    sealing = SealingKeyring.from_text(settings.sealing_keys)
+    token_issuer = TokenIssuer(peppers=peppers, sealing=sealing)
     database = Database.open(
         settings.database_url, application_name="credentials", pool_size=settings.database_pool_size
     )
@@ -69,7 +76,8 @@ async def open_resources(
     last_uses = LastUses(database)
     scope_uses = ScopeUses(database)
     rehashes = Rehashes(database, peppers=peppers)
-    merged_writes: tuple[MergedWrites[Any, Any], ...] = (last_uses, scope_uses, rehashes)
+    security_token_uses = SecurityTokenUses(database)
+    merged_writes: tuple[MergedWrites[Any, Any], ...] = (last_uses, scope_uses, rehashes, security_token_uses)
     access = LocalVerifier(
         database=database,
         peppers=peppers,
@@ -77,6 +85,7 @@ async def open_resources(
         last_uses=last_uses,
         scope_uses=scope_uses,
         rehashes=rehashes,
+        security_token_uses=security_token_uses,
         guesses=GuessLimiter(per_minute=settings.guesses_per_minute),
     )
     runs = (feed.follow(), hints.listen(feed.look_soon), *(writes.run() for writes in merged_writes)) if serves else ()
@@ -90,6 +99,8 @@ async def open_resources(
             last_uses=last_uses,
             scope_uses=scope_uses,
             rehashes=rehashes,
+            security_token_uses=security_token_uses,
+            token_issuer=token_issuer,
             access=access,
         )
     finally:

@@ -20,6 +20,8 @@ from credentials.api_keys.schemas import (
     view_of,
     whoami_of,
 )
+from credentials.security_tokens import service as security_tokens
+from credentials.security_tokens.whoami import SecurityTokenWhoAmI, whoami_of_token
 from shared.database import Transaction
 from shared.idempotency import OptionalIdempotencyKey, answer_once
 from shared.pagination import Page
@@ -125,7 +127,12 @@ async def remove(
 
 
 @router.get("/whoami", summary="Show the caller's own credential", responses=problem_responses())
-async def whoami(caller: Annotated[KeyCaller, require_owner(None)], session: Transaction) -> WhoAmI:
+async def whoami(
+    caller: Annotated[KeyCaller, require_owner(None)], session: Transaction
+) -> WhoAmI | SecurityTokenWhoAmI:
     """Return the credential this request was made with."""
+    if caller.principal.kind == "security_token":
+        token = await security_tokens.get_own(session, credential_id=caller.principal.credential_id)
+        return whoami_of_token(token, effective_scopes=caller.principal.scopes)
     key = await service.get_own(session, caller=caller)
     return whoami_of(key, effective_scopes=caller.principal.scopes, now=datetime.now(UTC))

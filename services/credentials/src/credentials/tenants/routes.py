@@ -26,15 +26,18 @@ router = APIRouter(prefix="/v1/tenants", tags=["tenants"], route_class=StrictRou
     responses=problem_responses(IdempotencyInProgress, IdempotencyMismatch),
 )
 async def create(
+    request: Request,
     wanted: TenantCreate,
     caller: Annotated[PlatformCaller, require_platform("tenants:write")],
     session: Transaction,
     idempotency_key: OptionalIdempotencyKey,
 ) -> Response:
     """Return the new tenant. Its first key is made by a platform credential that names it with ``X-Tenant-Id``."""
+    now, issuer = datetime.now(UTC), request.app.state.resources.token_issuer
 
     async def make() -> TenantView:
-        return view_of(await service.create(session, actor=_actor(caller), wanted=wanted, now=datetime.now(UTC)))
+        actor = _actor(caller)
+        return view_of(await service.create(session, actor=actor, wanted=wanted, issuer=issuer, now=now))
 
     realm = Realm(tenant_id=PLATFORM_CHAIN, environment=caller.principal.environment)
     return await answer_once(session, realm=realm, key=idempotency_key, create=make)

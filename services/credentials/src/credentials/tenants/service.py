@@ -7,6 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from credentials.audit.service import Actor, Target, record
 from credentials.revocations.feed import RevocationFeed
+from credentials.security_tokens import service as security_tokens
+from credentials.security_tokens.issuer import TokenIssuer
 from credentials.tenants import repository
 from credentials.tenants.models import Tenant
 from credentials.tenants.schemas import TenantChange, TenantCreate, TenantView, view_of
@@ -15,11 +17,15 @@ from shared.pagination import Page, PageQuery, page_of
 from shared.problems import NotFound
 
 
-async def create(session: AsyncSession, *, actor: Actor, wanted: TenantCreate, now: datetime) -> Tenant:
-    """Make a tenant."""
+async def create(
+    session: AsyncSession, *, actor: Actor, wanted: TenantCreate, issuer: TokenIssuer, now: datetime
+) -> Tenant:
+    """Make a tenant, with its security token."""
     tenant = Tenant(id=typeids.new_id(), name=wanted.name, status="active", created_at=now)
     await repository.add(session, tenant)
-    await record(session, action="tenant.created", actor=actor, target=_target(tenant), changes={"name": tenant.name})
+    token = await security_tokens.create(session, tenant_id=tenant.id, created_by=actor.id, issuer=issuer, now=now)
+    changes = {"name": tenant.name, "security_token": {"last_four": token.current.last_four}}
+    await record(session, action="tenant.created", actor=actor, target=_target(tenant), changes=changes)
     return tenant
 
 

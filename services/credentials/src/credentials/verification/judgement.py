@@ -30,7 +30,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredKey:
-    """A key version as read from the database, with what its verdict depends on. Times are Unix seconds."""
+    """A version of a key or security token as read, with what its verdict depends on. Times are Unix seconds."""
 
     key_id: UUID
     version: int
@@ -65,7 +65,7 @@ def judge(key: StoredKey, *, now: float, ip: Address | None) -> Principal | Reas
     scopes = effective_scopes(key.scopes, key.roles, own_role_scopes=key.own_role_scopes)
     ends = [end for end in (key.expires_at, key.version_ends_at) if end is not None]
     return Principal(
-        credential_id=typeids.encode("key", key.key_id),
+        credential_id=typeids.encode("stk" if key.kind == "security_token" else "key", key.key_id),
         kind=key.kind,
         name=key.name,
         tenant_id=key.tenant_id,

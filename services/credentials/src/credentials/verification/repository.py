@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from credentials.verification.judgement import StoredKey
+from shared.key_format import Kind
 
 # One statement is one snapshot: the sequence says which revocations the rest has already taken into account.
 _FIND = text("""
@@ -21,10 +22,23 @@ LEFT JOIN (api_key_versions v JOIN api_keys k ON k.id = v.key_id LEFT JOIN tenan
     ON v.secret_hash = ANY(CAST(:hashes AS bytea[]))
 """)
 
+# The same for a security token, which the kind in its text tells apart: one query either way.
+_FIND_TOKEN = text("""
+SELECT s.value AS sequence, v.number AS version, v.pepper_id, extract(epoch FROM v.ends_at)::float8 AS version_ends_at,
+       k.id AS key_id, k.tenant_id, 'security_token' AS kind, k.environment, 'Security token' AS name,
+       CAST('{}' AS text[]) AS scopes, CAST('{integration}' AS text[]) AS roles, CAST('{}' AS text[]) AS allowed_cidrs,
+       false AS revoked, extract(epoch FROM v.expires_at)::float8 AS expires_at,
+       coalesce(t.status = 'suspended', false) AS tenant_suspended, CAST('{}' AS text[]) AS own_role_scopes
+FROM revocation_sequence s
+LEFT JOIN (security_token_versions v JOIN security_tokens k ON k.id = v.token_id JOIN tenants t ON t.id = k.tenant_id)
+    ON v.secret_hash = ANY(CAST(:hashes AS bytea[]))
+""")
 
-async def find(connection: AsyncConnection, *, hashes: Sequence[bytes]) -> tuple[StoredKey | None, int]:
-    """Return the key stored under any of the hashes, and the sequence at which this was read."""
-    row = (await connection.execute(_FIND, {"hashes": list(hashes)})).one()
+
+async def find(connection: AsyncConnection, *, hashes: Sequence[bytes], kind: Kind) -> tuple[StoredKey | None, int]:
+    """Return the credential of this kind stored under any of the hashes, and the sequence at which this was read."""
+    statement = _FIND_TOKEN if kind == "security_token" else _FIND
+    row = (await connection.execute(statement, {"hashes": list(hashes)})).one()
     if row.key_id is None:
         return None, row.sequence
     key = StoredKey(

@@ -10,14 +10,16 @@ from credentials.api_keys.last_uses import LastUses
 from credentials.hygiene.scope_uses import ScopeUses
 from credentials.peppers.rehashes import Rehashes
 from credentials.revocations.feed import RevocationFeed
+from credentials.security_tokens.last_uses import SecurityTokenUses
 from credentials.verification import repository
-from credentials.verification.judgement import Reason, judge
+from credentials.verification.judgement import Reason, StoredKey, judge
 from credentials.verification.key_hashing import PepperRing
 from credentials.verification.memory import Found, Memory
 from shared import key_format
 from shared.access import AccessUnavailableError, Address, Principal
 from shared.access.guesses import GuessLimiter
 from shared.database import Database, is_unavailable
+from shared.key_format import Kind
 
 _READS_MAX = 3
 
@@ -43,6 +45,7 @@ class LocalVerifier:
         last_uses: LastUses,
         scope_uses: ScopeUses,
         rehashes: Rehashes,
+        security_token_uses: SecurityTokenUses,
         guesses: GuessLimiter,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -53,6 +56,7 @@ class LocalVerifier:
         self._last_uses = last_uses
         self._scope_uses = scope_uses
         self._rehashes = rehashes
+        self._security_token_uses = security_token_uses
         self._clock = clock
         self._memory = Memory()
 
@@ -81,17 +85,17 @@ class LocalVerifier:
         ``used_scope`` is noted as exercised if the credential holds it. Memory serves only if it knows the feed up to
         ``min_sequence``: a sibling may have heard of a revocation from another API process before this one has.
         """
-        if key_format.parse(credential) is None:
+        form = key_format.parse(credential)
+        if form is None:
             return Verdict(principal=None, reason=Reason.MALFORMED, sequence=self._feed.applied)
-        found = await self._find(credential, min_sequence=min_sequence, guesser=guesser)
+        found = await self._find(credential, kind=form.kind, min_sequence=min_sequence, guesser=guesser)
         if found.key is None:
             return Verdict(principal=None, reason=Reason.UNKNOWN, sequence=found.sequence)
         now = time.time()
         outcome = judge(found.key, now=now, ip=ip)
         if isinstance(outcome, Reason):
             return Verdict(principal=None, reason=outcome, sequence=found.sequence)
-        self._last_uses.note(found.key.key_id, version=found.key.version, used_at=now, ip=ip)
-        self._rehashes.note(found.key.key_id, version=found.key.version, pepper_id=found.key.pepper_id, text=credential)
+        self._note_use(found.key, used_at=now, ip=ip, text=credential)
         if not outcome.scopes.issuperset(required_scopes):
             return Verdict(principal=None, reason=Reason.SCOPE_MISSING, sequence=found.sequence)
         self._scope_uses.note(outcome.credential_id, required_scopes)
@@ -99,7 +103,14 @@ class LocalVerifier:
             self._scope_uses.note(outcome.credential_id, (used_scope,))
         return Verdict(principal=outcome, reason=None, sequence=found.sequence)
 
-    async def _find(self, credential: str, *, min_sequence: int, guesser: Address | None) -> Found:
+    def _note_use(self, key: StoredKey, *, used_at: float, ip: Address | None, text: str) -> None:
+        if key.kind == "security_token":
+            self._security_token_uses.note(key.key_id, version=key.version, used_at=used_at, ip=ip)
+            return
+        self._last_uses.note(key.key_id, version=key.version, used_at=used_at, ip=ip)
+        self._rehashes.note(key.key_id, version=key.version, pepper_id=key.pepper_id, text=text)
+
+    async def _find(self, credential: str, *, kind: Kind, min_sequence: int, guesser: Address | None) -> Found:
         fingerprint = self._memory.fingerprint(credential)
         if self._feed.is_trusted() and self._feed.applied >= min_sequence:
             remembered = self._memory.get(fingerprint, now=self._clock())
@@ -107,11 +118,11 @@ class LocalVerifier:
                 # It holds at everything applied since, and a sibling may be told so.
                 return replace(remembered, sequence=max(remembered.sequence, self._feed.applied))
         async with self._guesses.look_up(guesser):
-            return await self._look_up(fingerprint, self._peppers.candidates(credential))
+            return await self._look_up(fingerprint, self._peppers.candidates(credential), kind=kind)
 
-    async def _look_up(self, fingerprint: bytes, hashes: list[bytes]) -> Found:
+    async def _look_up(self, fingerprint: bytes, hashes: list[bytes], *, kind: Kind) -> Found:
         for _ in range(_READS_MAX):
-            found = await self._read(hashes)
+            found = await self._read(hashes, kind=kind)
             # A revocation may have been applied while the answer was on its way: then neither keep nor give it.
             if self._still_holds(found):
                 self._memory.put(fingerprint, found)
@@ -125,11 +136,11 @@ class LocalVerifier:
             return True
         return self._feed.tombstones.allow(found.key.key_id, found.key.tenant_id, read_at=found.sequence)
 
-    async def _read(self, hashes: list[bytes]) -> Found:
+    async def _read(self, hashes: list[bytes], *, kind: Kind) -> Found:
         epoch = self._feed.epoch
         try:
             async with self._database.autocommit() as connection:
-                key, sequence = await repository.find(connection, hashes=hashes)
+                key, sequence = await repository.find(connection, hashes=hashes, kind=kind)
         except (SQLAlchemyError, OSError, TimeoutError) as exc:
             if is_unavailable(exc):
                 raise AccessUnavailableError from exc
