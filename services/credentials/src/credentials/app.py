@@ -7,7 +7,9 @@ from fastapi import FastAPI
 from credentials.api_keys.routes import router as api_keys
 from credentials.host.routes import router as host
 from credentials.hygiene.routes import router as hygiene
+from credentials.key_pairs.routes import router as key_pairs
 from credentials.key_rotation.routes import router as key_rotation
+from credentials.leaked_keys.routes import router as leaked_keys
 from credentials.resources import open_resources
 from credentials.revocations.routes import router as revocations
 from credentials.roles.routes import router as roles
@@ -29,5 +31,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description="Issues, verifies and revokes API keys.",
         settings=loaded,
         open_resources=lambda registry: open_resources(loaded, serves=True, registry=registry),
-        routers=[tenants, api_keys, key_rotation, hygiene, host, roles, security_tokens, revocations, verification],
+        routers=[
+            tenants,
+            api_keys,
+            key_rotation,
+            key_pairs,
+            hygiene,
+            leaked_keys,
+            host,
+            roles,
+            security_tokens,
+            revocations,
+            verification,
+        ],
     )

@@ -17,6 +17,8 @@ from credentials.bootstrap.service import (
     generate_once,
     register_given,
 )
+from credentials.peppers.command import rotate_pepper
+from credentials.resealing.command import reseal_all
 from credentials.resources import open_resources
 from credentials.security_tokens.maintenance import make_missing
 from credentials.settings import Settings
@@ -25,6 +27,8 @@ from shared import key_format
 app = typer.Typer(
     help="Commands of the Causeway credentials service.", no_args_is_help=True, pretty_exceptions_enable=False
 )
+app.command("rotate-pepper")(rotate_pepper)
+app.command("reseal")(reseal_all)
 
 
 class KeyKind(StrEnum):

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from credentials.api_keys.last_uses import LastUses
 from credentials.hygiene.scope_uses import ScopeUses
+from credentials.leaked_keys.service import LeakedKeys
 from credentials.merged_writes import MergedWrites
 from credentials.peppers.rehashes import Rehashes
 from credentials.revocations.feed import RevocationFeed
@@ -43,6 +44,7 @@ class Resources:
     rehashes: Rehashes
     security_token_uses: SecurityTokenUses
     token_issuer: TokenIssuer
+    leaked_keys: LeakedKeys
     access: LocalVerifier
 
     def checks(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
@@ -88,7 +90,12 @@ async def open_resources(
         security_token_uses=security_token_uses,
         guesses=GuessLimiter(per_minute=settings.guesses_per_minute),
     )
-    runs = (feed.follow(), hints.listen(feed.look_soon), *(writes.run() for writes in merged_writes)) if serves else ()
+    leaked_keys = LeakedKeys(database, peppers=peppers, token_issuer=token_issuer, feed=feed)
+    runs = (
+        (feed.follow(), leaked_keys.run(), hints.listen(feed.look_soon), *(writes.run() for writes in merged_writes))
+        if serves
+        else ()
+    )
     tasks = [asyncio.create_task(run) for run in runs]
     try:
         yield Resources(
@@ -101,6 +108,7 @@ async def open_resources(
             rehashes=rehashes,
             security_token_uses=security_token_uses,
             token_issuer=token_issuer,
+            leaked_keys=leaked_keys,
             access=access,
         )
     finally:

@@ -1,0 +1,25 @@
+"""Wire shapes of key pairs."""
+
+from pydantic import BaseModel, ConfigDict
+
+from credentials.api_keys.schemas import ApiKeyCreated
+from credentials.key_rotation.schemas import OverlapSeconds
+from shared.key_format import Environment
+
+
+class PairWanted(BaseModel):
+    """Where, and for how long the pair that is replaced stays valid; not at all unless said."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"environment": "live", "overlap_seconds": 3600}]}
+    )
+
+    environment: Environment
+    overlap_seconds: OverlapSeconds = 0
+
+
+class PairCreated(BaseModel):
+    """A new pair with the texts of both keys: the only time they are shown."""
+
+    public: ApiKeyCreated
+    secret: ApiKeyCreated
