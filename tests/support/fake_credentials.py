@@ -11,6 +11,7 @@ import httpx2
 
 from shared import key_format, typeids
 from shared.access import AccessClient
+from shared.access.jwks import JWKS_PATH
 
 
 @dataclass(slots=True)
@@ -37,6 +38,8 @@ class FakeCredentials:
     verified: list[dict[str, Any]] = field(default_factory=list)
     was_read: asyncio.Event = field(default_factory=asyncio.Event)
     may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+    jwks: list[dict[str, Any]] = field(default_factory=list)
+    asked_paths: list[str] = field(default_factory=list)
     lag: int = 0
     """By how many rows the answers to verifications lie behind the feed."""
 
@@ -82,7 +85,10 @@ class FakeCredentials:
     async def _handle(self, request: httpx2.Request) -> httpx2.Response:
         if not self.is_up or (request.url.path == "/v1/revocations" and not self.feed_is_up):
             raise httpx2.ConnectError("refused")
+        self.asked_paths.append(request.url.path)
         answer: Callable[[httpx2.Request], Any] = self._follow
+        if request.url.path == JWKS_PATH:
+            return httpx2.Response(200, json={"keys": self.jwks})
         if request.url.path == "/v1/verify":
             asked = json.loads(request.content)
             self.verified.append(asked)

@@ -118,13 +118,17 @@ class TenantRequired(BadRequest):
 
 
 class Unauthorized(Problem):
-    """No valid credential. One uniform answer, so that it says nothing about why."""
+    """No valid credential. One uniform answer, so that it says nothing about why.
+
+    As RFC 6750 §3.1 wants it, the challenge names ``invalid_token`` where something was presented, whatever it was.
+    """
 
     status, code, title = 401, "unauthorized", "Unauthorized"
     default_detail = "A valid credential is required."
 
-    def __init__(self, detail: str | None = None) -> None:
-        super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="causeway"'})
+    def __init__(self, detail: str | None = None, *, was_presented: bool = False) -> None:
+        error = ', error="invalid_token"' if was_presented else ""
+        super().__init__(detail, headers={"WWW-Authenticate": f'Bearer realm="causeway"{error}'})
 
 
 class Forbidden(Problem):

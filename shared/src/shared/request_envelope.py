@@ -36,9 +36,13 @@ _SINGLE_HEADERS = frozenset(
     {b"authorization", b"x-api-key", b"content-length", b"content-type", b"idempotency-key", b"x-tenant-id"}
     | {b"x-environment", b"x-request-id", b"host"}
 )
-_CREDENTIAL_TEXT = re.compile(r"cw_(?:sk|pk|sv|st)_(?:live|test)_[0-9A-Za-z]{8}")
+# A key of ours, or a JSON Web Token.
+_CREDENTIAL_TEXT = re.compile(
+    r"cw_(?:sk|pk|sv|st)_(?:live|test)_[0-9A-Za-z]{8}|eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8}"
+)
 _CREDENTIAL_PARAMETERS = frozenset(
     {"api_key", "apikey", "api-key", "x-api-key", "key", "token", "access_token", "authorization", "secret"}
+    | {"client_secret", "client_assertion"}
 )
 
 log = structlog.get_logger()

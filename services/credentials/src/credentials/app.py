@@ -10,6 +10,8 @@ from credentials.hygiene.routes import router as hygiene
 from credentials.key_pairs.routes import router as key_pairs
 from credentials.key_rotation.routes import router as key_rotation
 from credentials.leaked_keys.routes import router as leaked_keys
+from credentials.oauth.documentation import install as install_oauth
+from credentials.oauth.routes import router as oauth
 from credentials.resources import open_resources
 from credentials.revocations.routes import router as revocations
 from credentials.roles.routes import router as roles
@@ -25,7 +27,7 @@ __all__ = ["Settings", "create_app"]
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the application; without ``settings`` they come from the environment. Does no I/O."""
     loaded = settings or Settings.load()
-    return create_service_app(
+    app = create_service_app(
         title="credentials",
         version=version("credentials"),
         description="Issues, verifies and revokes API keys.",
@@ -41,7 +43,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             host,
             roles,
             security_tokens,
+            oauth,
             revocations,
             verification,
         ],
     )
+    install_oauth(app)
+    return app

@@ -17,6 +17,7 @@ from credentials.bootstrap.service import (
     generate_once,
     register_given,
 )
+from credentials.oauth.command import rotate_signing_key
 from credentials.peppers.command import rotate_pepper
 from credentials.resealing.command import reseal_all
 from credentials.resources import open_resources
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.command("rotate-pepper")(rotate_pepper)
 app.command("reseal")(reseal_all)
+app.command("rotate-signing-key")(rotate_signing_key)
 
 
 class KeyKind(StrEnum):

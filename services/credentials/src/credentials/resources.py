@@ -13,6 +13,9 @@ from credentials.api_keys.last_uses import LastUses
 from credentials.hygiene.scope_uses import ScopeUses
 from credentials.leaked_keys.service import LeakedKeys
 from credentials.merged_writes import MergedWrites
+from credentials.oauth.service import OAuth
+from credentials.oauth.signing_keys import SigningKeys
+from credentials.oauth.token_reader import AccessTokenReader
 from credentials.peppers.rehashes import Rehashes
 from credentials.revocations.feed import RevocationFeed
 from credentials.revocations.followers import Followers
@@ -25,8 +28,8 @@ from credentials.verification.key_hashing import PepperRing
 from credentials.verification.service import LocalVerifier
 from shared.access.guesses import GuessLimiter
 from shared.database import Database
-from shared.sealing import SealingKeyring
 from shared.queue import open_queue
+from shared.sealing import SealingKeyring
 
 _LISTEN_TIMEOUT_SECONDS = 10.0
 
@@ -46,6 +49,8 @@ class Resources:
     token_issuer: TokenIssuer
     leaked_keys: LeakedKeys
     access: LocalVerifier
+    sealing: SealingKeyring
+    oauth: OAuth
 
     def checks(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """Return the readiness checks."""
@@ -80,6 +85,8 @@ async def open_resources(
     rehashes = Rehashes(database, peppers=peppers)
     security_token_uses = SecurityTokenUses(database)
     merged_writes: tuple[MergedWrites[Any, Any], ...] = (last_uses, scope_uses, rehashes, security_token_uses)
+    signing_keys = SigningKeys(database, sealing)
+    access_tokens = AccessTokenReader(signing_keys, issuer=settings.issuer)
     access = LocalVerifier(
         database=database,
         peppers=peppers,
@@ -89,7 +96,9 @@ async def open_resources(
         rehashes=rehashes,
         security_token_uses=security_token_uses,
         guesses=GuessLimiter(per_minute=settings.guesses_per_minute),
+        access_tokens=access_tokens,
     )
+    oauth = OAuth(access=access, keys=signing_keys, reader=access_tokens, feed=feed, issuer=settings.issuer)
     leaked_keys = LeakedKeys(database, peppers=peppers, token_issuer=token_issuer, feed=feed)
     runs = (
         (feed.follow(), leaked_keys.run(), hints.listen(feed.look_soon), *(writes.run() for writes in merged_writes))
@@ -110,6 +119,8 @@ async def open_resources(
             token_issuer=token_issuer,
             leaked_keys=leaked_keys,
             access=access,
+            sealing=sealing,
+            oauth=oauth,
         )
     finally:
         for task in tasks:

@@ -2,13 +2,14 @@
 
 - ``dependencies``: ``require`` and its like, for routes;
 - ``presented``: the credential that a request carries;
-- ``client``: the siblings' Verifier, which remembers answers and follows the revocation feed.
+- ``client``: the siblings' Verifier, which remembers answers and follows the revocation feed;
+- ``jwt``: access tokens, which credentials signs and everybody reads.
 
 Used by every service, which import these names from here.
 """
 
 from shared.access.client import FRESH_SECONDS, AccessClient
-from shared.access.dependencies import authenticate, realm_of, require, require_platform, required_scope
+from shared.access.dependencies import authenticate, count_request, realm_of, require, require_platform, required_scope
 from shared.principals import (
     AccessUnavailableError,
     Address,
@@ -34,6 +35,7 @@ __all__ = [
     "TooManyGuessesError",
     "Verifier",
     "authenticate",
+    "count_request",
     "principal_from_wire",
     "principal_to_wire",
     "realm_of",

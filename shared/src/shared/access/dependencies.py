@@ -92,8 +92,8 @@ async def authenticate(request: Request, scope: str | None) -> Principal:
         request.state.allowance = exc.allowance
         raise TooManyRequests(retry_after_seconds=exc.retry_after_seconds) from exc
     if principal is None:
-        raise Unauthorized
-    _count(request, principal)
+        raise Unauthorized(was_presented=True)
+    count_request(request, principal)
     if scope is not None and scope not in principal.scopes:
         raise InsufficientScope(scope)
     return principal
@@ -108,7 +108,7 @@ def key_limiter_of(settings: ServiceSettings) -> RateLimiter | None:
     )
 
 
-def _count(request: Request, principal: Principal) -> None:
+def count_request(request: Request, principal: Principal) -> None:
     """Count a request of a credential; raises TooManyRequests. A sibling is not limited: it asks for all its callers."""
     limiter: RateLimiter | None = request.app.state.key_limiter
     if limiter is None or _ASKS_FOR_OTHERS in principal.scopes:

@@ -17,4 +17,7 @@ class SealedColumn:
         return f"{self.table}.{self.column}"
 
 
-SEALED_COLUMNS: tuple[SealedColumn, ...] = (SealedColumn(table="security_tokens", column="sealed_token"),)
+SEALED_COLUMNS: tuple[SealedColumn, ...] = (
+    SealedColumn(table="security_tokens", column="sealed_token"),
+    SealedColumn(table="oauth_signing_keys", column="sealed_private_key", tenant_id=None),
+)

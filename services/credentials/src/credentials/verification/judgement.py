@@ -4,13 +4,14 @@ Callers get one uniform answer; the reason is for the owner alone.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from uuid import UUID
 
 from credentials.api_keys.grants import effective_scopes, holdable_scopes
 from shared import typeids
 from shared.access import Address, Principal
+from shared.access.jwt import AccessToken
 from shared.key_format import Environment, Kind
 from shared.settings import Network
 
@@ -26,6 +27,8 @@ class Reason(StrEnum):
     VERSION_ENDED = "version_ended"
     ADDRESS_NOT_ALLOWED = "address_not_allowed"
     SCOPE_MISSING = "scope_missing"
+    TOKEN_REVOKED = "token_revoked"  # noqa: S105 - the name of a reason, no secret
+    TOKEN_WIDER_THAN_KEY = "token_wider_than_key"  # noqa: S105 - the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,8 @@ class StoredKey:
     expires_at: float | None
     version_ends_at: float | None
     pepper_id: str
+    token_revoked: bool = False
+    """Of a key that was looked up for an access token: whether that token was revoked, or what signed it dropped."""
 
 
 def judge(key: StoredKey, *, now: float, ip: Address | None) -> Principal | Reason:
@@ -74,6 +79,22 @@ def judge(key: StoredKey, *, now: float, ip: Address | None) -> Principal | Reas
         scopes=scopes & holdable_scopes(key.kind),
         expires_at=min(ends) if ends else None,
     )
+
+
+def judge_token(token: AccessToken, key: StoredKey, *, now: float, ip: Address | None) -> Principal | Reason:
+    """Return the principal behind a genuine access token, or why it is refused: it is never good for more than its key."""
+    if key.token_revoked:
+        return Reason.TOKEN_REVOKED
+    outcome = judge(key, now=now, ip=ip)
+    if isinstance(outcome, Reason):
+        return outcome
+    if (token.tenant_id, token.environment, token.kind) != (key.tenant_id, key.environment, key.kind):
+        return Reason.UNKNOWN
+    if not token.scopes <= outcome.scopes:
+        return Reason.TOKEN_WIDER_THAN_KEY
+    principal = token.principal()
+    ends = [end for end in (principal.expires_at, outcome.expires_at) if end is not None]
+    return replace(principal, expires_at=min(ends))
 
 
 def _is_listed(ip: Address | None, networks: Sequence[Network]) -> bool:

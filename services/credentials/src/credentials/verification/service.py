@@ -1,10 +1,14 @@
 """Verifying a credential: its form, then memory, then Postgres by hash, then judgement. Writes nothing."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
+from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from credentials.api_keys.last_uses import LastUses
 from credentials.hygiene.scope_uses import ScopeUses
@@ -12,12 +16,13 @@ from credentials.peppers.rehashes import Rehashes
 from credentials.revocations.feed import RevocationFeed
 from credentials.security_tokens.last_uses import SecurityTokenUses
 from credentials.verification import repository
-from credentials.verification.judgement import Reason, StoredKey, judge
+from credentials.verification.judgement import Reason, StoredKey, judge, judge_token
 from credentials.verification.key_hashing import PepperRing
 from credentials.verification.memory import Found, Memory
 from shared import key_format
 from shared.access import AccessUnavailableError, Address, Principal
 from shared.access.guesses import GuessLimiter
+from shared.access.jwt import AccessToken
 from shared.database import Database, is_unavailable
 from shared.key_format import Kind
 
@@ -31,6 +36,21 @@ class Verdict:
     principal: Principal | None
     reason: Reason | None
     sequence: int
+    key: StoredKey | None = None
+    """The key that was found, whatever was said of it."""
+    token: AccessToken | None = None
+    """What an access token says, if it is a genuine one."""
+
+
+class AccessTokenReader(Protocol):
+    """Reads access tokens of this issuer."""
+
+    async def read(self, text: str) -> AccessToken | None:
+        """Return a genuine token in its time, else None; raises what the database raises."""
+        ...
+
+
+_Read = Callable[[AsyncConnection], Awaitable[tuple[StoredKey | None, int]]]
 
 
 class LocalVerifier:
@@ -47,9 +67,11 @@ class LocalVerifier:
         rehashes: Rehashes,
         security_token_uses: SecurityTokenUses,
         guesses: GuessLimiter,
+        access_tokens: AccessTokenReader,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._guesses = guesses
+        self._access_tokens = access_tokens
         self._database = database
         self._peppers = peppers
         self._feed = feed
@@ -62,10 +84,14 @@ class LocalVerifier:
 
     async def verify(self, credential: str, *, ip: Address | None, scope: str) -> Principal | None:
         """Return the principal, or None for any invalid credential; raises AccessUnavailableError or TooManyGuessesError."""
-        principal = (await self.judge(credential, ip=ip, used_scope=scope, guesser=ip)).principal
-        if principal is None:
+        return (await self.judge_caller(credential, ip=ip, scope=scope)).principal
+
+    async def judge_caller(self, credential: str, *, ip: Address | None, scope: str = "") -> Verdict:
+        """Return the verdict on a caller of this very service; raises AccessUnavailableError or TooManyGuessesError."""
+        verdict = await self.judge(credential, ip=ip, used_scope=scope, guesser=ip)
+        if verdict.principal is None:
             self._guesses.failed(credential, ip)
-        return principal
+        return verdict
 
     async def judge(
         self,
@@ -76,41 +102,71 @@ class LocalVerifier:
         used_scope: str | None = None,
         min_sequence: int = 0,
         guesser: Address | None = None,
+        is_use: bool = True,
     ) -> Verdict:
         """Return the verdict on a credential used from ``ip``; raises AccessUnavailableError.
 
         With ``guesser``, the address at this service's own edge, look-ups wait in line behind a flood from there, and
         TooManyGuessesError is raised for want of room; siblings do that at their own edge.
 
+        Without ``is_use`` somebody only asks about it: no address is checked, and no use is noted.
         ``used_scope`` is noted as exercised if the credential holds it. Memory serves only if it knows the feed up to
         ``min_sequence``: a sibling may have heard of a revocation from another API process before this one has.
         """
+        token = await self._read_token(credential)
         form = key_format.parse(credential)
-        if form is None:
+        if token is not None:
+            read: _Read = partial(repository.find_for_access_token, token=token)
+            targets = token.own_targets
+        elif form is not None:
+            read, targets = partial(self._read_by_text, credential=credential, kind=form.kind), ()
+        else:
             return Verdict(principal=None, reason=Reason.MALFORMED, sequence=self._feed.applied)
-        found = await self._find(credential, kind=form.kind, min_sequence=min_sequence, guesser=guesser)
+        found = await self._find(credential, read, token_targets=targets, min_sequence=min_sequence, guesser=guesser)
         if found.key is None:
-            return Verdict(principal=None, reason=Reason.UNKNOWN, sequence=found.sequence)
+            return Verdict(principal=None, reason=Reason.UNKNOWN, sequence=found.sequence, token=token)
+        verdict = partial(Verdict, sequence=found.sequence, key=found.key, token=token)
         now = time.time()
-        outcome = judge(found.key, now=now, ip=ip)
+        key = found.key if is_use else replace(found.key, allowed_networks=())
+        outcome = judge(key, now=now, ip=ip) if token is None else judge_token(token, key, now=now, ip=ip)
         if isinstance(outcome, Reason):
-            return Verdict(principal=None, reason=outcome, sequence=found.sequence)
-        self._note_use(found.key, used_at=now, ip=ip, text=credential)
+            return verdict(principal=None, reason=outcome)
+        if is_use:
+            self._note_use(key, used_at=now, ip=ip, text=credential if token is None else None)
         if not outcome.scopes.issuperset(required_scopes):
-            return Verdict(principal=None, reason=Reason.SCOPE_MISSING, sequence=found.sequence)
+            return verdict(principal=None, reason=Reason.SCOPE_MISSING)
         self._scope_uses.note(outcome.credential_id, required_scopes)
         if used_scope is not None and used_scope in outcome.scopes:
             self._scope_uses.note(outcome.credential_id, (used_scope,))
-        return Verdict(principal=outcome, reason=None, sequence=found.sequence)
+        return verdict(principal=outcome, reason=None)
 
-    def _note_use(self, key: StoredKey, *, used_at: float, ip: Address | None, text: str) -> None:
+    async def _read_token(self, credential: str) -> AccessToken | None:
+        if "." not in credential:
+            return None
+        try:
+            return await self._access_tokens.read(credential)
+        except (SQLAlchemyError, OSError, TimeoutError) as exc:
+            if is_unavailable(exc):
+                raise AccessUnavailableError from exc
+            raise
+
+    def _note_use(self, key: StoredKey, *, used_at: float, ip: Address | None, text: str | None) -> None:
         if key.kind == "security_token":
             self._security_token_uses.note(key.key_id, version=key.version, used_at=used_at, ip=ip)
             return
         self._last_uses.note(key.key_id, version=key.version, used_at=used_at, ip=ip)
-        self._rehashes.note(key.key_id, version=key.version, pepper_id=key.pepper_id, text=text)
+        if text is not None:
+            self._rehashes.note(key.key_id, version=key.version, pepper_id=key.pepper_id, text=text)
 
-    async def _find(self, credential: str, *, kind: Kind, min_sequence: int, guesser: Address | None) -> Found:
+    async def _find(
+        self,
+        credential: str,
+        read: _Read,
+        *,
+        token_targets: tuple[UUID, ...],
+        min_sequence: int,
+        guesser: Address | None,
+    ) -> Found:
         fingerprint = self._memory.fingerprint(credential)
         if self._feed.is_trusted() and self._feed.applied >= min_sequence:
             remembered = self._memory.get(fingerprint, now=self._clock())
@@ -118,15 +174,12 @@ class LocalVerifier:
                 # It holds at everything applied since, and a sibling may be told so.
                 return replace(remembered, sequence=max(remembered.sequence, self._feed.applied))
         async with self._guesses.look_up(guesser):
-            return await self._look_up(fingerprint, self._peppers.candidates(credential), kind=kind)
-
-    async def _look_up(self, fingerprint: bytes, hashes: list[bytes], *, kind: Kind) -> Found:
-        for _ in range(_READS_MAX):
-            found = await self._read(hashes, kind=kind)
-            # A revocation may have been applied while the answer was on its way: then neither keep nor give it.
-            if self._still_holds(found):
-                self._memory.put(fingerprint, found)
-                return found
+            for _ in range(_READS_MAX):
+                found = await self._read(read, token_targets=token_targets)
+                # A revocation may have been applied while the answer was on its way: then neither keep nor give it.
+                if self._still_holds(found):
+                    self._memory.put(fingerprint, found)
+                    return found
         raise AccessUnavailableError
 
     def _still_holds(self, found: Found) -> bool:
@@ -134,15 +187,21 @@ class LocalVerifier:
             return False
         if found.key is None:
             return True
-        return self._feed.tombstones.allow(found.key.key_id, found.key.tenant_id, read_at=found.sequence)
+        targets = (found.key.key_id, found.key.tenant_id, *found.token_targets)
+        return self._feed.tombstones.allow(*targets, read_at=found.sequence)
 
-    async def _read(self, hashes: list[bytes], *, kind: Kind) -> Found:
+    async def _read(self, read: _Read, *, token_targets: tuple[UUID, ...]) -> Found:
         epoch = self._feed.epoch
         try:
             async with self._database.autocommit() as connection:
-                key, sequence = await repository.find(connection, hashes=hashes, kind=kind)
+                key, sequence = await read(connection)
         except (SQLAlchemyError, OSError, TimeoutError) as exc:
             if is_unavailable(exc):
                 raise AccessUnavailableError from exc
             raise
-        return Found(key=key, sequence=sequence, epoch=epoch, read_at=self._clock())
+        return Found(key=key, sequence=sequence, epoch=epoch, read_at=self._clock(), token_targets=token_targets)
+
+    async def _read_by_text(
+        self, connection: AsyncConnection, *, credential: str, kind: Kind
+    ) -> tuple[StoredKey | None, int]:
+        return await repository.find(connection, hashes=self._peppers.candidates(credential), kind=kind)
