@@ -1,5 +1,6 @@
 """The worker of credentials: ``python -m credentials.worker``. Its jobs clean up; nothing waits for them."""
 
+from credentials.leaked_keys import tasks as leaked_keys
 from credentials.oauth import tasks as oauth
 from credentials.resources import open_resources
 from credentials.settings import Settings
@@ -15,7 +16,7 @@ def main() -> None:
             service="credentials",
             settings=settings,
             open_resources=lambda _registry: open_resources(settings, serves=False),
-            cron_jobs=[idempotency.hourly(), oauth.hourly()],
+            cron_jobs=[idempotency.hourly(), oauth.hourly(), leaked_keys.often()],
         )
     )
 

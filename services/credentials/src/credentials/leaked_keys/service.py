@@ -34,8 +34,7 @@ REPORTS_PER_MINUTE = 30
 _ADDRESSES_MAX = 10_000
 _IPV6_HOST_BYTES = 8
 
-LOOK_SECONDS = 1.0
-"""How soon a report is dealt with that another process took in and did not get to."""
+_RETRY_SECONDS = 1.0
 
 REPORTER = "leak_report"
 _BECAUSE = {"because": "reported as leaked"}
@@ -86,19 +85,24 @@ class LeakedKeys:
         event.listen(session.sync_session, "after_commit", lambda _session: self._has_come.set(), once=True)
 
     async def run(self) -> None:
-        """Deal with reports as they come, until cancelled; while Postgres is away, keep trying."""
+        """Deal with reports as this process takes them in, until cancelled; while Postgres is away, keep trying.
+
+        What another process took in and did not get to is left to the worker.
+        """
         while True:
-            try:
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._has_come.wait()
-            except TimeoutError:
-                pass
+            await self._has_come.wait()
             self._has_come.clear()
             try:
-                while await self.deal_with_one():
-                    pass
+                await self.deal_with_all()
             except (SQLAlchemyError, OSError, TimeoutError) as exc:
                 log.warning("leaked_keys.report_waits", reason=type(exc).__name__)
+                self._has_come.set()
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def deal_with_all(self) -> None:
+        """Deal with whatever waits."""
+        while await self.deal_with_one():
+            pass
 
     async def deal_with_one(self) -> bool:
         """Deal with the oldest report; False when there is none."""
