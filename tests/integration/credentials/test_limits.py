@@ -160,8 +160,9 @@ async def test_siblings_are_not_limited(service: CredentialsService) -> None:
 async def test_every_authenticated_operation_documents_the_limit(service: CredentialsService) -> None:
     """429 with its code."""
     document = service.app.openapi()
-    for operations in document["paths"].values():
+    for path, operations in document["paths"].items():
+        media_type = "application/json" if path.startswith("/oauth2/") else "application/problem+json"
         for operation in operations.values():
             if operation.get("security"):
-                content = operation["responses"]["429"]["content"]["application/problem+json"]
+                content = operation["responses"]["429"]["content"][media_type]
                 assert "too_many_requests" in content["examples"]

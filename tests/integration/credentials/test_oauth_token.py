@@ -59,12 +59,14 @@ async def test_both_ways_to_authenticate_are_taken(service: CredentialsService) 
     client = await new_client(service)
     in_form = f"client_id={client.client_id}&client_secret={client.secret}"
     encoded_id = client.client_id.replace("_", "%5F")
-    for content, auth in (
-        (f"{GRANT}&{in_form}", None),
-        (GRANT, (client.client_id, client.secret)),
-        (f"{GRANT}&client_id={client.client_id}", (client.client_id, client.secret)),
-        (GRANT, (encoded_id, client.secret)),
-    ):
+    basic = httpx2.BasicAuth(client.client_id, client.secret)
+    ways: list[tuple[str, httpx2.Auth]] = [
+        (f"{GRANT}&{in_form}", httpx2.Auth()),
+        (GRANT, basic),
+        (f"{GRANT}&client_id={client.client_id}", basic),
+        (GRANT, httpx2.BasicAuth(encoded_id, client.secret)),
+    ]
+    for content, auth in ways:
         answer = await client.http.post(
             "/oauth2/token", content=content, headers={"content-type": f"{FORM};charset=UTF-8"}, auth=auth
         )
