@@ -143,6 +143,7 @@ async def test_revoking_ends_every_version(service: CredentialsService) -> None:
     assert [await works(service, key) for key in (first, second)] == [True, True]
     revoked = (await owner.post(f"/v1/api-keys/{first['id']}/revoke")).json()
     assert statuses(revoked) == ["ended", "ended"]
+    assert all(datetime.fromisoformat(version["ends_at"]) <= datetime.now(UTC) for version in revoked["versions"])
     assert [await works(service, key) for key in (first, second)] == [False, False]
     for call in ("rotate", "rotate/finish", "rotate/undo"):
         answer = await owner.post(f"/v1/api-keys/{first['id']}/{call}", json={"overlap_seconds": 60})
@@ -261,7 +262,10 @@ async def test_each_version_has_its_own_last_use(service: CredentialsService) ->
     ("body", "pointer"),
     [
         ({}, "/overlap_seconds"),
-        *(({"overlap_seconds": value}, "/overlap_seconds") for value in (-1, 30 * 86_400 + 1, "60", True, 1.5, None)),
+        *(
+            ({"overlap_seconds": value}, "/overlap_seconds")
+            for value in (-1, 30 * 86_400 + 1, "60", True, 1.5, None, [])
+        ),
         ({"overlap_seconds": 0, "key": "mine"}, "/key"),
     ],
     ids=str,
