@@ -5,6 +5,8 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from credentials.api_keys.routes import router as api_keys
+from credentials.audit.forbidden import install as install_denials
+from credentials.audit.routes import router as audit
 from credentials.host.routes import router as host
 from credentials.hygiene.routes import router as hygiene
 from credentials.key_pairs.routes import router as key_pairs
@@ -43,10 +45,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             host,
             roles,
             security_tokens,
+            audit,
             oauth,
             revocations,
             verification,
         ],
     )
     install_oauth(app)
+    install_denials(app)
     return app

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from pydantic import SecretStr
 
+from credentials.audit.command import verify_audit
 from credentials.bootstrap.service import (
     MAKER,
     GivenKeyRefusedError,
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command("rotate-pepper")(rotate_pepper)
 app.command("reseal")(reseal_all)
 app.command("rotate-signing-key")(rotate_signing_key)
+app.command("verify-audit")(verify_audit)
 
 
 class KeyKind(StrEnum):

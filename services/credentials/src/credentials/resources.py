@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 
 from credentials.api_keys.last_uses import LastUses
+from credentials.audit.denials import Denials
 from credentials.hygiene.scope_uses import ScopeUses
 from credentials.leaked_keys.service import LeakedKeys
 from credentials.merged_writes import MergedWrites
@@ -47,6 +49,7 @@ class Resources:
     rehashes: Rehashes
     security_token_uses: SecurityTokenUses
     token_issuer: TokenIssuer
+    denials: Denials
     leaked_keys: LeakedKeys
     access: LocalVerifier
     sealing: SealingKeyring
@@ -85,6 +88,7 @@ async def open_resources(
     rehashes = Rehashes(database, peppers=peppers)
     security_token_uses = SecurityTokenUses(database)
     merged_writes: tuple[MergedWrites[Any, Any], ...] = (last_uses, scope_uses, rehashes, security_token_uses)
+    denials = Denials(database)
     signing_keys = SigningKeys(database, sealing)
     access_tokens = AccessTokenReader(signing_keys, issuer=settings.issuer)
     access = LocalVerifier(
@@ -97,15 +101,18 @@ async def open_resources(
         security_token_uses=security_token_uses,
         guesses=GuessLimiter(per_minute=settings.guesses_per_minute),
         access_tokens=access_tokens,
+        denials=denials,
     )
     oauth = OAuth(access=access, keys=signing_keys, reader=access_tokens, feed=feed, issuer=settings.issuer)
     leaked_keys = LeakedKeys(database, peppers=peppers, token_issuer=token_issuer, feed=feed)
-    runs = (
-        (feed.follow(), leaked_keys.run(), hints.listen(feed.look_soon), *(writes.run() for writes in merged_writes))
-        if serves
-        else ()
+    runs: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (
+        feed.follow,
+        leaked_keys.run,
+        partial(hints.listen, feed.look_soon),
+        denials.run,
+        *(writes.run for writes in merged_writes),
     )
-    tasks = [asyncio.create_task(run) for run in runs]
+    tasks = [asyncio.create_task(run()) for run in runs] if serves else []
     try:
         yield Resources(
             database=database,
@@ -117,6 +124,7 @@ async def open_resources(
             rehashes=rehashes,
             security_token_uses=security_token_uses,
             token_issuer=token_issuer,
+            denials=denials,
             leaked_keys=leaked_keys,
             access=access,
             sealing=sealing,
@@ -130,6 +138,7 @@ async def open_resources(
                 await task
         for writes in merged_writes:
             await writes.flush()
+        await denials.flush(at_once=True)
         await hints.aclose()
         await feed_database.aclose()
         await database.aclose()

@@ -3,10 +3,12 @@
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import BigInteger, LargeBinary, Uuid, column, table, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from credentials.audit.chain import FIRST_PREVIOUS_HASH, AuditEntry
+
+heads = table("audit_heads", column("chain_id", Uuid()), column("number", BigInteger()), column("hash", LargeBinary()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,11 +44,19 @@ class Target:
 
 
 async def record(
-    session: AsyncSession, *, action: str, actor: Actor, target: Target, changes: Mapping[str, Any] | None = None
+    session: AsyncSession,
+    *,
+    action: str,
+    actor: Actor,
+    target: Target,
+    changes: Mapping[str, Any] | None = None,
+    denied_because: str | None = None,
+    at: datetime | None = None,
 ) -> None:
     """Append an entry to the chain of the target's tenant. ``changes`` holds no secret, and no fraction.
 
     The chain's head stays locked until the transaction ends, so mutations of one tenant are recorded one after another.
+    ``at`` is for what happened a little earlier than it is written.
     """
     chain_id = target.tenant_id or PLATFORM_CHAIN
     head = await repository.lock_head(session, chain_id=chain_id)
@@ -57,14 +65,14 @@ async def record(
         chain_id=chain_id,
         number=head.number + 1,
         environment=target.environment,
-        at=datetime.now(UTC),
+        at=at or datetime.now(UTC),
         action=action,
         actor_kind=actor.kind,
         actor_id=actor.id,
         target_kind=target.kind,
         target_id=target.id,
-        outcome="allowed",
-        reason=None,
+        outcome="allowed" if denied_because is None else "denied",
+        reason=denied_because,
         request_id=actor.request_id,
         ip=str(actor.ip) if actor.ip else None,
         changes=canonical_json(changes or {}),

@@ -54,6 +54,11 @@ class StoredKey:
     token_revoked: bool = False
     """Of a key that was looked up for an access token: whether that token was revoked, or what signed it dropped."""
 
+    @property
+    def credential_id(self) -> str:
+        """Return the id as owners and siblings know it."""
+        return typeids.encode("stk" if self.kind == "security_token" else "key", self.key_id)
+
 
 def judge(key: StoredKey, *, now: float, ip: Address | None) -> Principal | Reason:
     """Return the principal behind a key, or why it is refused. ``now`` is Unix seconds."""
@@ -70,7 +75,7 @@ def judge(key: StoredKey, *, now: float, ip: Address | None) -> Principal | Reas
     scopes = effective_scopes(key.scopes, key.roles, own_role_scopes=key.own_role_scopes)
     ends = [end for end in (key.expires_at, key.version_ends_at) if end is not None]
     return Principal(
-        credential_id=typeids.encode("stk" if key.kind == "security_token" else "key", key.key_id),
+        credential_id=key.credential_id,
         kind=key.kind,
         name=key.name,
         tenant_id=key.tenant_id,

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from credentials.api_keys.last_uses import LastUses
+from credentials.audit.denials import Denials, DeniedCredential
 from credentials.hygiene.scope_uses import ScopeUses
 from credentials.peppers.rehashes import Rehashes
 from credentials.revocations.feed import RevocationFeed
@@ -25,6 +26,7 @@ from shared.access.guesses import GuessLimiter
 from shared.access.jwt import AccessToken
 from shared.database import Database, is_unavailable
 from shared.key_format import Kind
+from shared.scopes import PLATFORM_SCOPES, TENANT_SCOPES
 
 _READS_MAX = 3
 
@@ -68,9 +70,11 @@ class LocalVerifier:
         security_token_uses: SecurityTokenUses,
         guesses: GuessLimiter,
         access_tokens: AccessTokenReader,
+        denials: Denials,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._guesses = guesses
+        self._denials = denials
         self._access_tokens = access_tokens
         self._database = database
         self._peppers = peppers
@@ -130,9 +134,14 @@ class LocalVerifier:
         key = found.key if is_use else replace(found.key, allowed_networks=())
         outcome = judge(key, now=now, ip=ip) if token is None else judge_token(token, key, now=now, ip=ip)
         if isinstance(outcome, Reason):
+            if is_use:
+                self._note_denial(key, reason=outcome, ip=ip)
             return verdict(principal=None, reason=outcome)
         if is_use:
             self._note_use(key, used_at=now, ip=ip, text=credential if token is None else None)
+        missing = [scope for scope in (*required_scopes, used_scope) if scope and scope not in outcome.scopes]
+        if missing and is_use:
+            self._note_denial(key, reason=Reason.SCOPE_MISSING, ip=ip, scope=missing[0])
         if not outcome.scopes.issuperset(required_scopes):
             return verdict(principal=None, reason=Reason.SCOPE_MISSING)
         self._scope_uses.note(outcome.credential_id, required_scopes)
@@ -157,6 +166,17 @@ class LocalVerifier:
         self._last_uses.note(key.key_id, version=key.version, used_at=used_at, ip=ip)
         if text is not None:
             self._rehashes.note(key.key_id, version=key.version, pepper_id=key.pepper_id, text=text)
+
+    def _note_denial(self, key: StoredKey, *, reason: Reason, ip: Address | None, scope: str | None = None) -> None:
+        denied = DeniedCredential(
+            id=key.credential_id,
+            kind="security_token" if key.kind == "security_token" else "api_key",
+            tenant_id=key.tenant_id,
+            environment=key.environment,
+        )
+        # Only a scope that there is has a place of its own: a sibling passes on whatever it was told.
+        known = scope if scope in TENANT_SCOPES or scope in PLATFORM_SCOPES else None
+        self._denials.note(denied, reason=reason.value, ip=ip, scope=known)
 
     async def _find(
         self,
