@@ -29,10 +29,10 @@ def client_of(app: FastAPI, *, headers: dict[str, str] | None = None, client_ip:
 
 
 @asynccontextmanager
-async def on_socket(app: FastAPI) -> AsyncIterator[str]:
-    """Serve the application on a free port of loopback, as in production, and give its base URL."""
+async def on_socket(app: FastAPI, *, port: int = 0) -> AsyncIterator[str]:
+    """Serve the application on a port of loopback (0: any free one), as in production, and give its base URL."""
     listener = socket.socket()
-    listener.bind((LOOPBACK, 0))
+    listener.bind((LOOPBACK, port))
     config = uvicorn.Config(app, lifespan="on", log_config=None, proxy_headers=False, timeout_graceful_shutdown=5)
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
