@@ -128,6 +128,10 @@ async def test_a_leaked_security_token_is_replaced(service: CredentialsService) 
     fresh = (await owner.post("/v1/security-token/reveal")).json()["token"]
     assert fresh != leaked
     assert (await service.client(fresh).get("/v1/host")).status_code == 200
+    # The old one, found again, ends nothing.
+    await report(service.client(client_ip="198.51.100.5"), leaked)
+    await dealt_with(service)
+    assert (await service.client(fresh).get("/v1/host")).status_code == 200
 
 
 async def test_a_report_survives_a_crash(service: CredentialsService) -> None:

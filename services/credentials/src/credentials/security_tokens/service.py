@@ -88,10 +88,15 @@ async def replace_leaked(
 ) -> bool:
     """End every text of the token that one of these hashes belongs to; its tenant has a new one. False if there is none.
 
-    A tenant is never without a token, so what revokes a leaked one is a refresh without overlap.
+    A tenant is never without a token, so what revokes a leaked one is a refresh without overlap. A text that has ended harms
+    nobody: whoever finds an old one does not end what is in use.
     """
     token = await repository.find_by_hashes(session, hashes)
     if token is None:
+        return False
+    leaked = next(version for version in token.versions if version.secret_hash in hashes)
+    ended_at = leaked.lives_until()
+    if ended_at is not None and ended_at <= now:
         return False
     action = "security_token.leaked"
     await _replace(session, token, wanted=RefreshWanted(), actor=actor, action=action, issuer=issuer, now=now)
