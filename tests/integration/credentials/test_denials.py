@@ -110,16 +110,19 @@ async def test_a_missing_scope_is_named(service: CredentialsService) -> None:
 
 
 async def test_other_refusals_are_told_by_their_code(service: CredentialsService) -> None:
-    """An escalation, and a key of another environment."""
+    """An escalation, a key of another environment, and another tenant's or environment's name in a header."""
     tenant_id = await service.new_tenant()
     maker = service.client((await service.new_key(tenant_id, scopes=["api_keys:write", "roles:write"]))["key"])
     wanted = {"name": "A", "kind": "secret", "environment": "live", "scopes": ["events:read"]}
     await maker.post("/v1/api-keys", json=wanted)
     await maker.post("/v1/api-keys", json={**wanted, "environment": "test", "scopes": []})
     await maker.post("/v1/roles", json={"name": "A", "scopes": ["events:read"]})
+    await maker.post("/v1/roles", json={"name": "A"}, headers={"x-tenant-id": await service.new_tenant()})
+    await maker.post("/v1/roles", json={"name": "A"}, headers={"x-environment": "test"})
     entries = await denials_of(service, tenant_id)
     assert {(entry["reason"], entry["changes"]["count"]) for entry in entries} == {
         ("scope_escalation", 2),
+        ("tenant_mismatch", 2),
         ("environment_mismatch", 1),
     }
 
@@ -152,10 +155,10 @@ async def test_a_siblings_denials_reach_the_owner(service: CredentialsService) -
         await sibling.aclose()
         # The process that was asked shuts down in order, and leaves nothing unwritten.
     entries = await denials_of(service, tenant_id)
-    assert [(entry["reason"], entry["changes"].get("scope")) for entry in entries] == [
+    assert {(entry["reason"], entry["changes"].get("scope")) for entry in entries} == {
         ("revoked", None),
         ("scope_missing", "webhooks:write"),
-    ]
+    }
 
 
 async def test_unknown_and_malformed_keys_are_in_nobodys_log(service: CredentialsService) -> None:

@@ -272,6 +272,8 @@ async def test_reading_and_writing_need_their_scopes(service: CredentialsService
         ({"name": "A", "scopes": ["events:read"], "tenant_id": "ten_x"}, "/tenant_id"),
         ({"name": "A", "scopes": ["events:read"], "built_in": True}, "/built_in"),
         ({"scopes": ["events:read"]}, "/name"),
+        ({"name": "cw_sk_live_" + "0" * 49, "scopes": ["events:read"]}, "/name"),
+        ({"name": "A", "scopes": ["events:read"], "description": "it is cw_st_live_" + "0" * 49}, "/description"),
     ],
 )
 async def test_what_is_malformed_is_pointed_at(service: CredentialsService, wanted: Any, pointer: str) -> None:

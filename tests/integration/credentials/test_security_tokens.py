@@ -14,6 +14,8 @@ from pydantic import SecretStr
 
 from credentials.app import create_app
 from credentials.audit.service import Actor
+from credentials.resealing.sealed_columns import SEALED_COLUMNS
+from credentials.resealing.service import reseal
 from credentials.security_tokens import maintenance
 from credentials.security_tokens import service as security_tokens
 from credentials.security_tokens.issuer import TokenIssuer
@@ -396,11 +398,12 @@ async def test_sealing_keys_and_peppers_are_changed_twice_without_harm(service: 
     with pytest.raises(SealingError):
         alone.open(sealed, token_id=token_id, tenant_id=decode("ten", tenant_id))
     # Another test of this module has swapped a sealed value: it is named, and does not stop the others.
-    for move in (maintenance.reseal, maintenance.rehash):
-        moved = [await move(resources.database, issuer=both) for _ in range(2)]
-        assert moved[0].count > 0
-        assert moved[1].count == 0
-        assert len(moved[1].unopened) == len(moved[0].unopened) <= 1
+    column = next(column for column in SEALED_COLUMNS if column.table == "security_tokens")
+    resealed = [(await reseal(resources.database, keyring=both.sealing, columns=[column]))[0] for _ in range(2)]
+    assert [result.resealed > 0 for result in resealed] == [True, False]
+    rehashed = [await maintenance.rehash(resources.database, issuer=both) for _ in range(2)]
+    assert [result.count > 0 for result in rehashed] == [True, False]
+    assert len(rehashed[1].unopened) == len(resealed[1].unopened) <= 1
     _, sealed, stored_hash = await _stored(service, tenant_id)
     assert key_id_of(sealed) == "s2"
     assert alone.open(sealed, token_id=token_id, tenant_id=decode("ten", tenant_id)).get_secret_value() == text

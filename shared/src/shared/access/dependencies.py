@@ -93,6 +93,7 @@ async def authenticate(request: Request, scope: str | None) -> Principal:
         raise TooManyRequests(retry_after_seconds=exc.retry_after_seconds) from exc
     if principal is None:
         raise Unauthorized(was_presented=True)
+    request.state.principal = principal
     count_request(request, principal)
     if scope is not None and scope not in principal.scopes:
         raise InsufficientScope(scope)

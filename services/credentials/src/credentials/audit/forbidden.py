@@ -12,9 +12,9 @@ def install(app: FastAPI) -> None:
 
     async def forbidden(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, Forbidden)
-        caller = getattr(request.state, "caller", None)
-        if caller is not None and not isinstance(exc, InsufficientScope):
-            denied = DeniedCredential.of(caller.principal)
+        principal = getattr(request.state, "principal", None)
+        if principal is not None and not isinstance(exc, InsufficientScope):
+            denied = DeniedCredential.of(principal)
             request.app.state.resources.denials.note(denied, reason=exc.code, ip=request.state.ip)
         return problem_response(request, exc)
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from credentials.roles import built_in
 from credentials.roles.models import Role
 from shared.scopes import BUILT_IN_ROLES, TENANT_SCOPES
+from shared.telemetry import redact
 from shared.typeids import IdInPath, TypeId
 
 RoleId = Annotated[UUID, TypeId("role")]
@@ -21,6 +22,12 @@ def _printable(name: str) -> str:
     return name
 
 
+def _no_credential(text: str) -> str:
+    if redact(text) != text:
+        raise ValueError("holds a credential; treat it as leaked")
+    return text
+
+
 def _known(scope: str) -> str:
     if scope not in TENANT_SCOPES:
         raise ValueError("unknown scope")
@@ -31,10 +38,15 @@ def _unique(scopes: list[str]) -> list[str]:
     return list(dict.fromkeys(scopes))
 
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64), AfterValidator(_printable)]
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=64),
+    AfterValidator(_printable),
+    AfterValidator(_no_credential),
+]
 Scope = Annotated[str, Field(max_length=64, examples=["events:publish"]), AfterValidator(_known)]
 Scopes = Annotated[list[Scope], Field(min_length=1, max_length=100), AfterValidator(_unique)]
-Description = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
+Description = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(_no_credential)]
 
 
 class RoleCreate(BaseModel):

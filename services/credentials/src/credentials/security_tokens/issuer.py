@@ -43,11 +43,6 @@ class TokenIssuer:
         opened = self.sealing.open(sealed, context=seal_context(token_id=token_id, tenant_id=tenant_id))
         return SecretStr(opened.decode())
 
-    def reseal(self, sealed: bytes, *, token_id: UUID, tenant_id: UUID) -> bytes:
-        """Return the same text sealed under the newest key; raises shared.sealing.SealingError."""
-        context = seal_context(token_id=token_id, tenant_id=tenant_id)
-        return self.sealing.seal(self.sealing.open(sealed, context=context), context=context)
-
 
 def seal_context(*, token_id: UUID, tenant_id: UUID) -> SealContext:
     """Return where a sealed token lives."""

@@ -1,6 +1,6 @@
 """What commands do to all security tokens. Each works in small transactions, and may be run twice without harm."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -11,14 +11,14 @@ from credentials.security_tokens.issuer import TokenIssuer
 from credentials.security_tokens.models import SecurityToken
 from shared import typeids
 from shared.database import Database
-from shared.sealing import SealingError, key_id_of
+from shared.sealing import SealingError
 
 _BATCH = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """How many tokens were moved to the newest key or pepper, and which could not be: their sealed text does not open."""
+    """How many tokens were moved to the newest pepper, and which could not be: their sealed text does not open."""
 
     count: int
     unopened: Sequence[str]
@@ -42,20 +42,11 @@ async def make_missing(database: Database, *, issuer: TokenIssuer, maker: str) -
             return made
 
 
-async def reseal(database: Database, *, issuer: TokenIssuer) -> Moved:
-    """Seal each token under the newest key, unless it is."""
-    return await _each(database, lambda token: _reseal_one(token, issuer))
-
-
 async def rehash(database: Database, *, issuer: TokenIssuer) -> Moved:
     """Hash each token's newest text under the newest pepper, unless it is.
 
     A text that is in overlap is kept nowhere: it stays under its pepper, which must stay active for that long.
     """
-    return await _each(database, lambda token: _rehash_one(token, issuer))
-
-
-async def _each(database: Database, move: Callable[[SecurityToken], bool]) -> Moved:
     count = 0
     unopened: list[str] = []
     position: UUID | None = None
@@ -64,19 +55,12 @@ async def _each(database: Database, move: Callable[[SecurityToken], bool]) -> Mo
             tokens = await repository.page(session, position=position, limit=_BATCH)
             for token in tokens:
                 try:
-                    count += move(token)
+                    count += _rehash_one(token, issuer)
                 except SealingError:
                     unopened.append(typeids.encode("stk", token.id))
         if not tokens:
             return Moved(count=count, unopened=unopened)
         position = tokens[-1].id
-
-
-def _reseal_one(token: SecurityToken, issuer: TokenIssuer) -> bool:
-    if key_id_of(token.sealed_token) == issuer.sealing.current_key_id:
-        return False
-    token.sealed_token = issuer.reseal(token.sealed_token, token_id=token.id, tenant_id=token.tenant_id)
-    return True
 
 
 def _rehash_one(token: SecurityToken, issuer: TokenIssuer) -> bool:
