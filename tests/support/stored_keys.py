@@ -8,6 +8,7 @@ STORED_KEY = StoredKey(
     version=1,
     tenant_id=new_id(),
     tenant_suspended=False,
+    legacy_signatures=False,
     kind="secret",
     environment="live",
     name="key",

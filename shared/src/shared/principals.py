@@ -36,6 +36,8 @@ class Principal:
     scopes: frozenset[str]
     expires_at: float | None = None
     """Unix seconds; no answer is used past it."""
+    legacy_signatures: bool = False
+    """Whether its tenant takes calls the older way: the key in the header ``key``, bodies signed with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,7 @@ def principal_to_wire(principal: Principal) -> dict[str, Any]:
         "environment": principal.environment,
         "scopes": sorted(principal.scopes),
         "expires_at": principal.expires_at,
+        "legacy_signatures": principal.legacy_signatures,
     }
 
 
@@ -109,4 +112,5 @@ def principal_from_wire(data: dict[str, Any]) -> Principal:
         environment=data["environment"],
         scopes=frozenset(data["scopes"]),
         expires_at=data["expires_at"],
+        legacy_signatures=bool(data.get("legacy_signatures", False)),
     )

@@ -95,7 +95,7 @@ class MultipleCredentials(BadRequest):
     """More than one credential in one request."""
 
     code, title = "multiple_credentials", "Multiple credentials"
-    default_detail = "Send exactly one credential: Authorization or X-API-Key, once."
+    default_detail = "Send exactly one credential: Authorization or X-API-Key (or, the older way, key), once."
 
 
 class DuplicateHeader(BadRequest):

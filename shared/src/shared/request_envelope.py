@@ -34,7 +34,7 @@ HEADER_COUNT_MAX = 100
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 _SINGLE_HEADERS = frozenset(
     {b"authorization", b"x-api-key", b"content-length", b"content-type", b"idempotency-key", b"x-tenant-id"}
-    | {b"x-environment", b"x-request-id", b"host"}
+    | {b"x-environment", b"x-request-id", b"host", b"key", b"signature"}
 )
 # A key of ours, or a JSON Web Token.
 _CREDENTIAL_TEXT = re.compile(

@@ -27,6 +27,7 @@ async def test_a_valid_credential_is_described(service: CredentialsService) -> N
         "environment": "test",
         "scopes": None,
         "expires_at": None,
+        "legacy_signatures": False,
     }
     assert "events:publish" in principal["scopes"]
     assert "deliveries:resend" in principal["scopes"]

@@ -1,6 +1,7 @@
 """Guessing costs the guesser its answers and us a few look-ups at a time; a real key passes whatever stands beside it."""
 
 import asyncio
+import contextlib
 from ipaddress import ip_address
 
 import pytest
@@ -113,6 +114,27 @@ async def test_a_sibling_lets_a_real_key_pass_from_a_flooding_address() -> None:
     assert answers == [None] * 3 + ["wait"] * 7
     for key in (known, unseen):
         assert await client.verify(key, ip=ADDRESS, scope="events:read")
+
+
+async def test_a_flood_at_a_sibling_reaches_credentials_a_few_at_a_time() -> None:
+    """The rest is turned away without a question."""
+    credentials = FakeCredentials()
+    client = credentials.client(guesses_per_minute=3)
+
+    async def guess() -> None:
+        with contextlib.suppress(TooManyGuessesError):
+            await client.verify(key_format.generate("secret", "live"), ip=ADDRESS, scope="events:read")
+
+    for _ in range(3):
+        await guess()
+    credentials.may_answer.clear()
+    credentials.was_read.clear()
+    tasks = [asyncio.create_task(guess()) for _ in range(500)]
+    await credentials.was_read.wait()
+    assert len(credentials.verified) <= 3 + LANE_WIDTH
+    credentials.may_answer.set()
+    await asyncio.gather(*tasks)
+    assert len(credentials.verified) <= 3 + LANE_WAITING_MAX
 
 
 def test_zero_means_no_limit() -> None:

@@ -39,7 +39,7 @@ FRESH_SECONDS = 0.5
 """How long a question under way may be shared by the requests that need its answer, and how long a denial is remembered."""
 GRACE_SECONDS = 30.0
 """How long reading may go on with an old answer while credentials does not answer at all."""
-_UNREACHABLE_SECONDS = 0.25
+_UNREACHABLE_SECONDS = 1.0
 _VERIFY_TIMEOUT_SECONDS = 2.0
 _ASKS_MAX = 3
 _FAILURES = (httpx2.HTTPError, ValueError, KeyError, TypeError)
@@ -202,6 +202,8 @@ class AccessClient:
     async def _refreshed(self, asked: _Asked, known: Answer | None, *, is_usable: bool) -> Answer:
         if known is not None and (is_usable or self._is_graced(known, asked.scope)):
             if self._clock() - self._unreachable_at < _UNREACHABLE_SECONDS:
+                # Where credentials hangs, reading need not wait for each time limit: it is asked beside.
+                self._question(asked)
                 return known
         else:
             known = None

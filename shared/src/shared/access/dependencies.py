@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import Depends, Request
 
 from shared import typeids
-from shared.access.presented import presented_credential
+from shared.access.presented import check_legacy, presented_credential
 from shared.key_format import Environment
 from shared.principals import (
     AccessUnavailableError,
@@ -80,12 +80,12 @@ async def authenticate(request: Request, scope: str | None) -> Principal:
 
     Raises MultipleCredentials, Unauthorized, TooManyRequests, InsufficientScope or ServiceUnavailable.
     """
-    credential = presented_credential(request)
-    if credential is None:
+    presented = presented_credential(request)
+    if presented is None:
         raise Unauthorized
     verify: Callable[..., Awaitable[Principal | None]] = request.app.state.resources.access.verify
     try:
-        principal = await verify(credential, ip=request.state.ip, scope=scope or "")
+        principal = await verify(presented.text, ip=request.state.ip, scope=scope or "")
     except AccessUnavailableError as exc:
         raise ServiceUnavailable("The credential could not be verified just now; nothing was done.") from exc
     except TooManyGuessesError as exc:
@@ -93,6 +93,8 @@ async def authenticate(request: Request, scope: str | None) -> Principal:
         raise TooManyRequests(retry_after_seconds=exc.retry_after_seconds) from exc
     if principal is None:
         raise Unauthorized(was_presented=True)
+    if presented.is_legacy:
+        await check_legacy(request, presented, principal)
     request.state.principal = principal
     count_request(request, principal)
     if scope is not None and scope not in principal.scopes:

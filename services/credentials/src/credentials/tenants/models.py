@@ -21,3 +21,4 @@ class Tenant(Base):
     name: Mapped[str]
     status: Mapped[TenantStatus] = mapped_column(Text)
     created_at: Mapped[datetime]
+    legacy_signatures: Mapped[bool]

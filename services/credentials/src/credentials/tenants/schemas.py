@@ -29,6 +29,8 @@ class TenantChange(BaseModel):
 
     name: Name | None = None
     status: TenantStatus | None = None
+    legacy_signatures: bool | None = None
+    """Whether calls the older way are taken: the key in the header ``key``, bodies signed in the header ``signature``."""
 
     @model_validator(mode="after")
     def _null_is_no_value(self) -> Self:
@@ -45,8 +47,15 @@ class TenantView(BaseModel):
     name: str
     status: TenantStatus
     created_at: datetime
+    legacy_signatures: bool
 
 
 def view_of(tenant: Tenant) -> TenantView:
     """Return the wire form of a tenant."""
-    return TenantView(id=tenant.id, name=tenant.name, status=tenant.status, created_at=tenant.created_at)
+    return TenantView(
+        id=tenant.id,
+        name=tenant.name,
+        status=tenant.status,
+        created_at=tenant.created_at,
+        legacy_signatures=tenant.legacy_signatures,
+    )

@@ -21,7 +21,7 @@ async def create(
     session: AsyncSession, *, actor: Actor, wanted: TenantCreate, issuer: TokenIssuer, now: datetime
 ) -> Tenant:
     """Make a tenant, with its security token."""
-    tenant = Tenant(id=typeids.new_id(), name=wanted.name, status="active", created_at=now)
+    tenant = Tenant(id=typeids.new_id(), name=wanted.name, status="active", created_at=now, legacy_signatures=False)
     await repository.add(session, tenant)
     token = await security_tokens.create(session, tenant_id=tenant.id, created_by=actor.id, issuer=issuer, now=now)
     changes = {"name": tenant.name, "security_token": {"last_four": token.current.last_four}}
@@ -68,7 +68,7 @@ async def change(
     if "status" in changes:
         action = "tenant.suspended" if tenant.status == "suspended" else "tenant.activated"
     await record(session, action=action, actor=actor, target=_target(tenant), changes=changes)
-    if "status" in changes:
+    if changes.keys() & {"status", "legacy_signatures"}:
         # Also on activation: a denial that is still remembered is as wrong as a permission.
         await feed.announce(session, target_kind="tenant", target_id=tenant.id, reason=action)
     return tenant

@@ -39,6 +39,7 @@ class StoredKey:
     version: int
     tenant_id: UUID | None
     tenant_suspended: bool
+    legacy_signatures: bool
     kind: Kind
     environment: Environment
     name: str
@@ -83,6 +84,7 @@ def judge(key: StoredKey, *, now: float, ip: Address | None) -> Principal | Reas
         # Roles are changed after they were given: what a kind cannot hold, it does not get by a role either.
         scopes=scopes & holdable_scopes(key.kind),
         expires_at=min(ends) if ends else None,
+        legacy_signatures=key.legacy_signatures,
     )
 
 

@@ -18,6 +18,7 @@ SELECT s.value AS sequence, v.number AS version, v.pepper_id, extract(epoch FROM
        k.id AS key_id, k.tenant_id, k.kind, k.environment, k.name, k.scopes, k.roles, k.allowed_cidrs,
        k.revoked_at IS NOT NULL AS revoked, extract(epoch FROM k.expires_at)::float8 AS expires_at,
        coalesce(t.status = 'suspended', false) AS tenant_suspended,
+       coalesce(t.legacy_signatures, false) AS legacy_signatures,
        ARRAY(SELECT unnest(r.scopes) FROM roles r
              WHERE r.tenant_id = k.tenant_id AND r.environment = k.environment AND r.name = ANY(k.roles)) AS own_role_scopes{}
 FROM revocation_sequence s
@@ -39,7 +40,7 @@ SELECT s.value AS sequence, v.number AS version, v.pepper_id, extract(epoch FROM
        CAST('{}' AS text[]) AS scopes, CAST('{integration}' AS text[]) AS roles, CAST('{}' AS text[]) AS allowed_cidrs,
        false AS revoked, extract(epoch FROM v.expires_at)::float8 AS expires_at,
        coalesce(t.status = 'suspended', false) AS tenant_suspended,
-       CAST('{}' AS text[]) AS own_role_scopes
+       coalesce(t.legacy_signatures, false) AS legacy_signatures, CAST('{}' AS text[]) AS own_role_scopes
 FROM revocation_sequence s
 LEFT JOIN (security_token_versions v JOIN security_tokens k ON k.id = v.token_id JOIN tenants t ON t.id = k.tenant_id)
     ON v.secret_hash = ANY(CAST(:hashes AS bytea[]))
@@ -73,6 +74,7 @@ def _found(row: Row[Any]) -> tuple[StoredKey | None, int]:
         version=row.version,
         tenant_id=row.tenant_id,
         tenant_suspended=row.tenant_suspended,
+        legacy_signatures=row.legacy_signatures,
         kind=row.kind,
         environment=row.environment,
         name=row.name,

@@ -38,6 +38,7 @@ class PrincipalView(BaseModel):
     environment: Literal["live", "test"]
     scopes: list[str]
     expires_at: float | None
+    legacy_signatures: bool
 
 
 class Valid(BaseModel):
