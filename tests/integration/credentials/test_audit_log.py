@@ -75,6 +75,7 @@ async def test_filters_choose(service: CredentialsService) -> None:
         ({"from": created_at}, actions[:2]),
         ({"to": created_at}, actions[2:]),
         ({"from": later}, []),
+        ({"from": "0001-01-01T00:00:00+23:59", "to": "9999-12-31T23:59:59-23:59"}, actions),
         ({"q": "payout"}, actions[:1]),
         ({"q": "chief"}, actions[1:2]),
         ({"q": "100%"}, actions[2:]),
@@ -162,7 +163,6 @@ async def test_reading_needs_its_scope(service: CredentialsService) -> None:
     [
         {"from": "yesterday"},
         {"from": "2026-01-01T00:00:00"},
-        {"to": "0001-01-01T00:00:00+23:59"},
         {"q": ""},
         {"q": "\u0000"},
         {"q": "x" * 101},
@@ -172,7 +172,7 @@ async def test_reading_needs_its_scope(service: CredentialsService) -> None:
     ],
 )
 async def test_what_is_malformed_is_pointed_at(service: CredentialsService, query: dict[str, str]) -> None:
-    """Times without a zone or out of range, and unknown parameters, in the list and in the export."""
+    """Times without a zone, and unknown parameters, in the list and in the export."""
     owner = await service.new_owner(await service.new_tenant())
     for path in (PATH, f"{PATH}/export"):
         answer = await owner.get(path, params=query)

@@ -267,6 +267,8 @@ async def test_reading_and_writing_need_their_scopes(service: CredentialsService
         ({"name": "A", "scopes": ["events:read", "tenants:write"]}, "/scopes/1"),
         ({"name": "A", "scopes": []}, "/scopes"),
         ({"name": " ", "scopes": ["events:read"]}, "/name"),
+        ({"name": "A ", "scopes": ["events:read"]}, "/name"),
+        ({"name": "öwner", "scopes": ["events:read"]}, "/name"),
         ({"name": "a\u0007", "scopes": ["events:read"]}, "/name"),
         ({"name": "A" * 65, "scopes": ["events:read"]}, "/name"),
         ({"name": "A", "scopes": ["events:read"], "tenant_id": "ten_x"}, "/tenant_id"),

