@@ -258,14 +258,14 @@ async def test_each_version_has_its_own_last_use(service: CredentialsService) ->
     assert (shown["last_used_at"], shown["last_used_ip"]) == (shown["versions"][1]["last_used_at"], "192.0.2.2")
 
 
+NO_OVERLAPS: tuple[Any, ...] = (-1, 30 * 86_400 + 1, "60", True, 1.5, None, [])
+
+
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
         ({}, "/overlap_seconds"),
-        *(
-            ({"overlap_seconds": value}, "/overlap_seconds")
-            for value in (-1, 30 * 86_400 + 1, "60", True, 1.5, None, [])
-        ),
+        *(({"overlap_seconds": value}, "/overlap_seconds") for value in NO_OVERLAPS),
         ({"overlap_seconds": 0, "key": "mine"}, "/key"),
     ],
     ids=str,

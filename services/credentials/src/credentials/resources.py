@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +34,8 @@ from shared.queue import open_queue
 from shared.sealing import SealingKeyring
 
 _LISTEN_TIMEOUT_SECONDS = 10.0
+
+Run = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +77,7 @@ async def open_resources(
         settings.database_url, application_name="credentials", pool_size=settings.database_pool_size
     )
     feed_database = Database.open(settings.database_url, application_name="credentials-feed", pool_size=1)
-    hints = RevocationHints(
-        queue=open_queue(settings.queue_url),
-        listen_queue=open_queue(settings.queue_url, socket_timeout_seconds=_LISTEN_TIMEOUT_SECONDS),
-    )
+    hints = _open_hints(settings)
     feed = RevocationFeed(feed_database, hint=hints.publish_soon)
     followers = Followers()
     if registry is not None:
@@ -105,40 +104,57 @@ async def open_resources(
     )
     oauth = OAuth(access=access, keys=signing_keys, reader=access_tokens, feed=feed, issuer=settings.issuer)
     leaked_keys = LeakedKeys(database, peppers=peppers, token_issuer=token_issuer, feed=feed)
-    runs: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (
+    runs: tuple[Run, ...] = (
         feed.follow,
         leaked_keys.run,
         partial(hints.listen, feed.look_soon),
         denials.run,
         *(writes.run for writes in merged_writes),
     )
-    tasks = [asyncio.create_task(run()) for run in runs] if serves else []
+    resources = Resources(
+        database=database,
+        peppers=peppers,
+        feed=feed,
+        followers=followers,
+        last_uses=last_uses,
+        scope_uses=scope_uses,
+        rehashes=rehashes,
+        security_token_uses=security_token_uses,
+        token_issuer=token_issuer,
+        denials=denials,
+        leaked_keys=leaked_keys,
+        access=access,
+        sealing=sealing,
+        oauth=oauth,
+    )
     try:
-        yield Resources(
-            database=database,
-            peppers=peppers,
-            feed=feed,
-            followers=followers,
-            last_uses=last_uses,
-            scope_uses=scope_uses,
-            rehashes=rehashes,
-            security_token_uses=security_token_uses,
-            token_issuer=token_issuer,
-            denials=denials,
-            leaked_keys=leaked_keys,
-            access=access,
-            sealing=sealing,
-            oauth=oauth,
-        )
+        async with _running(runs if serves else ()):
+            yield resources
     finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
         for writes in merged_writes:
             await writes.flush()
         await denials.flush(at_once=True)
         await hints.aclose()
         await feed_database.aclose()
         await database.aclose()
+
+
+def _open_hints(settings: Settings) -> RevocationHints:
+    return RevocationHints(
+        queue=open_queue(settings.queue_url),
+        listen_queue=open_queue(settings.queue_url, socket_timeout_seconds=_LISTEN_TIMEOUT_SECONDS),
+    )
+
+
+@asynccontextmanager
+async def _running(runs: Sequence[Run]) -> AsyncIterator[None]:
+    """Run everything until the end, and then wait until each has stopped."""
+    tasks = [asyncio.create_task(run()) for run in runs]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task

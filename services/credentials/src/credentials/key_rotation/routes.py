@@ -18,6 +18,7 @@ from shared.request_body import StrictRoute
 
 router = APIRouter(prefix="/v1/api-keys/{key_id}/rotate", tags=["api keys"], route_class=StrictRoute)
 
+_SECRETS = frozenset({"key"})
 Writer = Annotated[KeyCaller, require_owner("api_keys:write")]
 
 
@@ -46,9 +47,8 @@ async def rotate(
         issued = await service.rotate(session, caller=caller, key_id=key_id, **how)
         return created_view_of(issued.key, text=issued.text.get_secret_value(), now=now)
 
-    secret = frozenset({"key"})
     return await answer_once(
-        session, realm=caller.realm, key=idempotency_key, create=make, status=200, secret_fields=secret
+        session, realm=caller.realm, key=idempotency_key, create=make, status=200, secret_fields=_SECRETS
     )
 
 
