@@ -35,16 +35,13 @@ async def test_a_client_is_told_about_its_own_tokens_and_a_verifier_about_all(se
         (client, client.secret),
         (client, "\u00e9\u0000"),
     ):
-        assert (await asking.post("/oauth2/introspect", token=text)).json() in ({"active": False}, _MALFORMED)
+        assert (await asking.post("/oauth2/introspect", token=text)).json() == {"active": False}
     verifier = await service.client().post(
         "/oauth2/introspect",
         content=f"token={token}",
         headers={"content-type": FORM, "authorization": f"Bearer {service.service_key}"},
     )
     assert verifier.json() == told
-
-
-_MALFORMED = {"error": "invalid_request", "error_description": "The form could not be read."}
 
 
 @pytest.mark.parametrize("path", ["/oauth2/introspect", "/oauth2/revoke"])

@@ -196,7 +196,7 @@ async def test_unknown_and_foreign_clients_cost_the_same_queries(service: Creden
         (f"{GRANT}&{GRANT}", "invalid_request"),
         (f"{GRANT}&scope=events:read&scope=events:publish", "invalid_request"),
         (f"{GRANT}&x=1&x=2", "invalid_request"),
-        (f"{GRANT}&scope=%00", "invalid_request"),
+        (f"{GRANT}&scope=%00", "invalid_scope"),
         (f"{GRANT}&scope=%ff", "invalid_request"),
         (f"{GRANT}&client_secret=x", "invalid_request"),
         (f"{GRANT}&client_id=key_01j9zq3s8hf3mbq5w7t2k4v6xy", "invalid_request"),

@@ -5,18 +5,14 @@ from typing import Any
 from fastapi import FastAPI
 
 from credentials.oauth.error_form import OAuthErrorForm
+from credentials.oauth.form import PARAMETERS_MAX
 from shared.scopes import PLATFORM_SCOPES, TENANT_SCOPES
 
-_TEXT: dict[str, Any] = {"type": "string", "minLength": 1}
-_CLIENT: dict[str, Any] = {
-    "client_id": {**_TEXT, "description": "The API key's id, unless the client authenticates by Basic."},
-    "client_secret": {**_TEXT, "format": "password", "description": "The API key's text, likewise."},
-}
-_CLIENT_EXAMPLE = {"client_id": "key_01j9zq3s8hf3mbq5w7t2k4v6xy", "client_secret": "cw_sk_live_…"}
 _TOKEN: dict[str, Any] = {
-    "token": {**_TEXT, "description": "The access token."},
-    "token_type_hint": {**_TEXT, "description": "Has no effect: there is one type of token."},
+    "token": {"type": "string", "minLength": 1, "description": "The access token."},
+    "token_type_hint": {"type": "string", "description": "Has no effect: there is one type of token."},
 }
+_SCOPE = "|".join(sorted(TENANT_SCOPES.keys() | PLATFORM_SCOPES))
 _AS_CLIENT: list[dict[str, list[str]]] = [{"client": []}, {}]
 _AS_CLIENT_OR_BEARER: list[dict[str, list[str]]] = [{"client": []}, {"bearer": []}, {}]
 _ERROR_NAMES = (
@@ -36,8 +32,15 @@ _ERROR_SCHEMA: dict[str, Any] = {
 def _form(
     properties: dict[str, Any], *, required: list[str], example: dict[str, str], security: list[dict[str, list[str]]]
 ) -> dict[str, Any]:
-    schema = {"type": "object", "required": required, "properties": {**properties, **_CLIENT}}
-    media_type = {"schema": schema, "example": {**example, **_CLIENT_EXAMPLE}}
+    # client_id and client_secret may stand in the form too. They are no properties: beside another credential they are an error.
+    schema = {
+        "type": "object",
+        "required": required,
+        "properties": properties,
+        "additionalProperties": {"type": "string"},
+        "maxProperties": PARAMETERS_MAX,
+    }
+    media_type = {"schema": schema, "example": example}
     content = {"application/x-www-form-urlencoded": media_type}
     return {"requestBody": {"required": True, "content": content}, "security": security}
 
@@ -45,7 +48,11 @@ def _form(
 TOKEN_FORM = _form(
     {
         "grant_type": {"type": "string", "enum": ["client_credentials"]},
-        "scope": {**_TEXT, "description": "Space-separated; by default all scopes of the key."},
+        "scope": {
+            "type": "string",
+            "pattern": f"^(({_SCOPE})( ({_SCOPE}))*)?$",
+            "description": "Space-separated; by default all scopes of the key.",
+        },
     },
     required=["grant_type"],
     example={"grant_type": "client_credentials", "scope": "deliveries:read events:publish"},
@@ -67,7 +74,7 @@ def install(app: FastAPI) -> None:
         components["securitySchemes"]["client"] = {
             "type": "http",
             "scheme": "basic",
-            "description": "An OAuth client: an API key's id and text.",
+            "description": "An OAuth client: an API key's id and text; or both in the form, as client_id and client_secret.",
         }
         components["securitySchemes"]["access_token"] = {
             "type": "oauth2",

@@ -37,7 +37,5 @@ async def read_form(request: Request) -> Mapping[str, str]:
     for name, value in pairs:
         if name in form:
             raise InvalidRequest("A parameter was sent more than once.")
-        if "\0" in name or "\0" in value:
-            raise InvalidRequest("The form could not be read.")
         form[name] = value
     return {name: value for name, value in form.items() if value}

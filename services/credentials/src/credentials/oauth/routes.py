@@ -38,6 +38,8 @@ def _answer(body: TokenAnswer | Active | Inactive) -> Response:
 async def token(request: Request, asked: Annotated[Asked, Depends(asked_by_client)]) -> Response:
     """Return an access token for the client's own key (RFC 6749 §4.4): the client's id is the key's, its secret the key's text.
 
+    They come by Basic, or in the form as ``client_id`` and ``client_secret``; not in both.
+
     Without ``scope`` it has all the key's scopes. It lives five minutes at most, and never longer than the key.
     """
     assert asked.client is not None
@@ -54,15 +56,20 @@ async def token(request: Request, asked: Annotated[Asked, Depends(asked_by_clien
 async def introspect(request: Request, asked: Annotated[Asked, Depends(asked_by_client_or_verifier)]) -> Response:
     """Tell whether a token is good at this moment, and what it says (RFC 7662).
 
-    A client is told about its own tokens, a bearer with the scope ``credentials:verify`` about all.
+    A client is told about its own tokens, a bearer with the scope ``credentials:verify`` about all. Clients authenticate as at
+    the token endpoint.
     """
     return _answer(await request.app.state.resources.oauth.introspect(asked.form, client=asked.client))
 
 
 @router.post(
     "/oauth2/revoke",
+    response_class=Response,
     summary="Revoke an access token",
-    responses=documented(*_WITH_BEARER, errors.UnauthorizedClient, errors.UnsupportedTokenType),
+    responses={
+        200: {"description": "It is revoked, or was no good token anyway"},
+        **documented(*_WITH_BEARER, errors.UnauthorizedClient, errors.UnsupportedTokenType),
+    },
     openapi_extra=REVOKE_FORM,
 )
 async def revoke(
@@ -70,7 +77,8 @@ async def revoke(
 ) -> Response:
     """End a token everywhere within a second (RFC 7009); for one that is not good anyway, nothing changes.
 
-    A client ends its own tokens, a bearer with the scope ``credentials:verify`` any.
+    A client ends its own tokens, a bearer with the scope ``credentials:verify`` any. Clients authenticate as at the token
+    endpoint.
     """
     actor = Actor.of(asked.principal, request_id=request.state.request_id, ip=request.state.ip)
     await request.app.state.resources.oauth.revoke(session, asked.form, client=asked.client, actor=actor)

@@ -10,6 +10,15 @@ from shared.scopes import PLATFORM_SCOPES, TENANT_SCOPES
 from shared.typeids import encode
 
 _CLIENT_METHODS = ["client_secret_basic", "client_secret_post"]
+_JWK_EXAMPLE: dict[str, Any] = {
+    "kty": "EC",
+    "crv": "P-256",
+    "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+    "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+    "kid": "sig_01j9zq3s8hf3mbq5w7t2k4v6xy",
+    "use": "sig",
+    "alg": "ES256",
+}
 
 
 class TokenAnswer(BaseModel):
@@ -84,8 +93,14 @@ class Active(BaseModel):
     kind: Literal["secret", "public", "service"]
 
 
+def _show_example(schema: dict[str, Any]) -> None:
+    schema["examples"] = [metadata_of("https://credentials.example").model_dump()]
+
+
 class Metadata(BaseModel):
     """Where everything of this authorization server is, and what it can do."""
+
+    model_config = ConfigDict(json_schema_extra=_show_example)
 
     issuer: str
     token_endpoint: str
@@ -116,6 +131,8 @@ class Jwk(BaseModel):
 
 class Jwks(BaseModel):
     """The published keys."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"keys": [_JWK_EXAMPLE]}]})
 
     keys: list[Jwk]
 
