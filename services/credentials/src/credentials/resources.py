@@ -73,19 +73,15 @@ async def open_resources(
     peppers = PepperRing.from_text(settings.peppers)
     sealing = SealingKeyring.from_text(settings.sealing_keys)
     token_issuer = TokenIssuer(peppers=peppers, sealing=sealing)
-    database = Database.open(
-        settings.database_url, application_name="credentials", pool_size=settings.database_pool_size
-    )
-    feed_database = Database.open(settings.database_url, application_name="credentials-feed", pool_size=1)
+    database = _open_database(settings, "credentials", pool_size=settings.database_pool_size)
+    feed_database = _open_database(settings, "credentials-feed", pool_size=1)
     hints = _open_hints(settings)
     feed = RevocationFeed(feed_database, hint=hints.publish_soon)
     followers = Followers()
     if registry is not None:
         expose_progress(registry, feed=feed, followers=followers)
-    last_uses = LastUses(database)
-    scope_uses = ScopeUses(database)
-    rehashes = Rehashes(database, peppers=peppers)
-    security_token_uses = SecurityTokenUses(database)
+    last_uses, scope_uses = LastUses(database), ScopeUses(database)
+    security_token_uses, rehashes = SecurityTokenUses(database), Rehashes(database, peppers=peppers)
     merged_writes: tuple[MergedWrites[Any, Any], ...] = (last_uses, scope_uses, rehashes, security_token_uses)
     denials = Denials(database)
     signing_keys = SigningKeys(database, sealing)
@@ -137,6 +133,10 @@ async def open_resources(
         await hints.aclose()
         await feed_database.aclose()
         await database.aclose()
+
+
+def _open_database(settings: Settings, application_name: str, *, pool_size: int) -> Database:
+    return Database.open(settings.database_url, application_name=application_name, pool_size=pool_size)
 
 
 def _open_hints(settings: Settings) -> RevocationHints:
