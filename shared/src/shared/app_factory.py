@@ -143,7 +143,7 @@ def _validation_problem(exc: RequestValidationError) -> Problem:
             continue
         place, *path = error["loc"] or ("body",)
         pointer = pointer_of(tuple(path)) if place == "body" else "/".join(str(part) for part in (place, *path))
-        errors.append({"pointer": pointer, "detail": error["msg"]})
+        errors.append({"pointer": pointer, "detail": error["msg"].removeprefix("Value error, ")})
         if place == "path" and isinstance(error.get("ctx", {}).get("error"), MalformedIdError):
             return NotFound()
     return ValidationFailed(errors=errors)

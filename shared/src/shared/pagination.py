@@ -2,16 +2,29 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from shared.problems import ValidationFailed
 
 LIMIT_MAX = 200
 LIMIT_DEFAULT = 50
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def _with_offset(value: object) -> object:
+    if isinstance(value, str) and not _RFC3339.fullmatch(value):
+        raise ValueError("a time of RFC 3339 with an offset is required (in a URL, + is written %2B)")
+    return value
+
+
+FilterTime = Annotated[AwareDatetime, BeforeValidator(_with_offset)]
+"""A time that a list is filtered by. Without an offset it would mean whatever zone the server happens to be in."""
 
 Item = TypeVar("Item")
 Row = TypeVar("Row")

@@ -228,7 +228,7 @@ _CONDITIONS = {
     "subject": "subject = :subject",
     "from": "id >= :from",
     "to": "id < :to",
-    "q": "strpos(event_id || ' ' || type || ' ' || COALESCE(subject, ''), :q) > 0",
+    "q": "strpos(lower(concat_ws(' ', event_id, type, subject)), lower(:q)) > 0",
     "before": "id < :before",
     "after": "id > :after",
 }

@@ -16,7 +16,7 @@ from webhook_dispatcher.deliveries import repository as deliveries
 from webhook_dispatcher.deliveries.routes import shown_delivery
 from webhook_dispatcher.events import repository, schemas
 from webhook_dispatcher.events.errors import InvalidEvent
-from webhook_dispatcher.events.event import BATCH_BYTES_MAX, InvalidEventError, parse_published
+from webhook_dispatcher.events.event import BATCH_BYTES_MAX, InvalidEventError, data_of, parse_published
 from webhook_dispatcher.events.service import RealmKeepsChangingError
 from webhook_dispatcher.resources import ApiResources, api_resources
 
@@ -78,15 +78,13 @@ async def publish_events(request: Request, caller: Publisher, resources: Resourc
         raise ServiceUnavailable from exc
     resources.wake_ups.publish_soon(acceptance.webhooks)
     answer = {"accepted": acceptance.accepted, "duplicates": acceptance.duplicates}
-    return Response(
-        orjson.dumps({**answer, "ids": [event.event_id for event in events]}), 202, media_type="application/json"
-    )
+    return _json({**answer, "ids": [event.event_id for event in events]}, 202)
 
 
-@router.get("", responses=problem_responses(), summary="List events")
+@router.get("", response_model=Page[schemas.EventOut], responses=problem_responses(), summary="List events")
 async def list_events(
     caller: Reader, session: Transaction, query: Annotated[schemas.EventListQuery, Query()]
-) -> Page[schemas.EventOut]:
+) -> Response:
     """Newest first; with `after`, oldest first from that cursor: follow `next_cursor` to read all since then."""
     oldest_first = query.after is not None
     rows = await repository.find_page(
@@ -95,21 +93,22 @@ async def list_events(
     shown = rows[: query.limit]
     # Reading onward never ends: the last page's cursor is where the next events will appear.
     more = bool(shown) and (oldest_first or len(rows) > query.limit)
-    return Page(
-        data=[_shown(row) for row in shown],
-        next_cursor=encode_cursor(shown[-1].id) if more else (query.after or None),
-    )
+    next_cursor = encode_cursor(shown[-1].id) if more else (query.after or None)
+    return _json({"data": [_shown(row) for row in shown], "next_cursor": next_cursor})
 
 
-@router.get("/{event_id}", responses=problem_responses(NotFound), summary="Show an event with its deliveries")
-async def get_event(event_id: str, caller: Reader, session: Transaction) -> schemas.EventWithDeliveriesOut:
+@router.get(
+    "/{event_id}",
+    response_model=schemas.EventWithDeliveriesOut,
+    responses=problem_responses(NotFound),
+    summary="Show an event with its deliveries",
+)
+async def get_event(event_id: str, caller: Reader, session: Transaction) -> Response:
     event = await repository.find(session, realm=caller.realm, event_id=event_id)
     if event is None:
         raise NotFound
     owed = await deliveries.find_of_event(session, realm=caller.realm, event=event.id)
-    return schemas.EventWithDeliveriesOut(
-        **_shown(event).model_dump(), deliveries=[shown_delivery(delivery) for delivery in owed]
-    )
+    return _json({**_shown(event), "deliveries": [shown_delivery(item).model_dump(mode="json") for item in owed]})
 
 
 def _filters(query: schemas.EventListQuery) -> Mapping[str, Any]:
@@ -124,8 +123,9 @@ def _filters(query: schemas.EventListQuery) -> Mapping[str, Any]:
     }
 
 
-def _shown(event: repository.StoredEvent) -> schemas.EventOut:
-    return schemas.EventOut(
+def _shown(event: repository.StoredEvent) -> dict[str, Any]:
+    """Return the wire form with `data` as the publisher's own bytes: a number such as 1e400 fits no float."""
+    shown = schemas.EventOut(
         id=event.event_id,
         type=event.type,
         subject=event.subject,
@@ -133,6 +133,11 @@ def _shown(event: repository.StoredEvent) -> schemas.EventOut:
         environment=event.environment,
         test=event.test,
         matched=event.matched,
-        data=orjson.loads(event.payload)["data"],
+        data={},
         body=event.payload.decode(),
-    )
+    ).model_dump(mode="json")
+    return {**shown, "data": orjson.Fragment(data_of(event.payload, test=event.test))}
+
+
+def _json(content: Mapping[str, Any], status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")

@@ -67,6 +67,7 @@ class Webhooks:
                 "sealed_headers": self._seal_headers(caller.realm, webhook_id, wanted.headers),
                 "status": "enabled" if wanted.enabled else "disabled",
                 "disabled_reason": None if wanted.enabled else "by request",
+                "disabled_at": None if wanted.enabled else typeids.created_at(webhook_id),
                 "created_by": caller.actor,
             },
         )
