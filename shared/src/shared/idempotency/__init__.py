@@ -34,10 +34,7 @@ async def _idempotency_key(
     request: Request,
     idempotency_key: Annotated[
         str | None,
-        Header(
-            description="Any text of 1-255 printable characters; a repeated request with it does nothing twice.",
-            max_length=255,
-        ),
+        Header(description="Any text of 1-255 printable characters; a repeated request with it does nothing twice."),
     ] = None,
 ) -> IdempotencyKey | None:
     if idempotency_key is None:
