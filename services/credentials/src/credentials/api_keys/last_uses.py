@@ -8,8 +8,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from credentials.api_keys import last_uses_repository
 from credentials.api_keys.last_uses_repository import LastUse
-from shared.access import Address
 from shared.database import Database
+from shared.principals import Address
 
 FLUSH_SECONDS = 5.0
 PENDING_MAX = 100_000

@@ -1,13 +1,14 @@
 """HTTP of API keys."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from credentials.api_keys import service
 from credentials.api_keys.errors import EnvironmentMismatch, ScopeEscalation
-from credentials.api_keys.owner import KeyCaller, require_owner
+from credentials.api_keys.grants import is_platform
+from credentials.api_keys.owner import KeyCaller, Owner
 from credentials.api_keys.schemas import (
     ApiKeyCreate,
     ApiKeyCreated,
@@ -19,13 +20,55 @@ from credentials.api_keys.schemas import (
     view_of,
     whoami_of,
 )
+from shared.access import Principal, authenticate, realm_of
 from shared.database import Transaction
 from shared.idempotency import OptionalIdempotencyKey, answer_once
+from shared.key_format import Environment
 from shared.pagination import Page
 from shared.problems import IdempotencyInProgress, IdempotencyMismatch, NotFound, problem_responses
 from shared.request_body import StrictRoute
 
 router = APIRouter(prefix="/v1", tags=["api keys"], route_class=StrictRoute)
+
+
+def require_owner(scope: str | None) -> Any:
+    """Return the dependency that authenticates, demands ``scope`` (None: any credential will do), and names the owner."""
+
+    async def caller(request: Request) -> KeyCaller:
+        principal = await authenticate(request, scope)
+        result = KeyCaller(
+            principal=principal,
+            owner=_owner(request, principal),
+            request_id=request.state.request_id,
+            ip=request.state.ip,
+        )
+        request.state.caller = result
+        return result
+
+    caller.required_scope = scope or "any"  # type: ignore[attr-defined]  # read by the OpenAPI document, see shared.access
+    return Depends(caller)
+
+
+def _owner(request: Request, principal: Principal) -> Owner:
+    platform = is_platform(principal)
+    if principal.tenant_id is None and "x-tenant-id" not in request.headers:
+        return Owner(tenant_id=None, environment=_named_environment(request, principal), reaches_platform_keys=platform)
+    realm = realm_of(request, principal)
+    return Owner(tenant_id=realm.tenant_id, environment=realm.environment, reaches_platform_keys=platform)
+
+
+def _named_environment(request: Request, principal: Principal) -> Environment | None:
+    """Return the environment whose platform keys are meant, None for both; a test credential means test alone."""
+    named = request.headers.get("x-environment")
+    if named not in {None, "live", "test"}:
+        raise MalformedHeader("X-Environment is live or test.")
+    if principal.environment == "test":
+        if named == "live":
+            raise TenantMismatch
+        return "test"
+    if named is None:
+        return None
+    return "test" if named == "test" else "live"
 
 
 @router.post(

@@ -13,8 +13,8 @@ from credentials.verification.judgement import Reason, judge
 from credentials.verification.key_hashing import PepperRing
 from credentials.verification.memory import Found, Memory
 from shared import key_format
-from shared.access import AccessUnavailableError, Address, Principal
 from shared.database import Database, is_unavailable
+from shared.principals import AccessUnavailableError, Address, Principal
 
 _READS_MAX = 3
 
