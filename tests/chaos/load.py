@@ -24,8 +24,8 @@ TYPES = (
     "transfer.approved.node.1",
 )
 STREAM_SHARE = 0.6
-EVENTS_PER_SECOND = 500
-_PIPELINE = 25
+EVENTS_PER_SECOND = 1_000
+_PIPELINE = 100
 _BATCH = 10
 _HTTP_TASKS = 2
 _RETRY_SECONDS = 0.1
@@ -47,11 +47,11 @@ class Destination:
 
 
 DESTINATIONS = (
-    Destination(name="every", events=("withdrawal.*",)),
+    Destination(name="every", events=("withdrawal.*",), delay_seconds=0.05),
     Destination(name="first", events=("withdrawal.*",), trigger="first"),
     Destination(name="some", events=("withdrawal.approved.node.2", "prop_trading.*")),
     Destination(name="flaky", events=("prop_trading.*", "kyc.*"), fails_one_in=7),
-    Destination(name="slow", events=("kyc.*",), delay_seconds=0.05),
+    Destination(name="slow", events=("kyc.*",), delay_seconds=0.2),
     Destination(name="transfers", events=("transfer.*",)),
 )
 

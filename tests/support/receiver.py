@@ -51,6 +51,7 @@ class Hook:
     """One URL of the receiver. ``answers`` are used up in order, then ``otherwise`` is given."""
 
     url: str
+    webhook_id: str = ""
     secrets: list[str] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     otherwise: Answer = Answer()

@@ -47,7 +47,8 @@ class Destinations:
 
     clock: Callable[[], float] = time.monotonic
     idle_max: int = 20_000
-    first_limit: int = 20
+    first_limit: int = 1
+    """Until a webhook's configuration is known nothing tells its limits: one claim of one delivery brings it along."""
     _known: dict[UUID, Destination] = field(default_factory=dict)
 
     def get(self, webhook_id: UUID) -> Destination:
@@ -67,7 +68,9 @@ class Destinations:
         if rate is None:
             destination.bucket = None
         elif destination.bucket is None or destination.bucket.rate != rate:
-            destination.bucket = TokenBucket(rate=rate, tokens=rate, refilled_at=self.clock())
+            # What is in flight may have started within this second.
+            tokens = max(0, rate - destination.in_flight)
+            destination.bucket = TokenBucket(rate=rate, tokens=tokens, refilled_at=self.clock())
 
     def free(self, webhook_id: UUID) -> int:
         """Return how many more requests the webhook may have in flight now."""
