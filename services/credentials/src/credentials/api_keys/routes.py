@@ -25,7 +25,14 @@ from shared.database import Transaction
 from shared.idempotency import OptionalIdempotencyKey, answer_once
 from shared.key_format import Environment
 from shared.pagination import Page
-from shared.problems import IdempotencyInProgress, IdempotencyMismatch, NotFound, problem_responses
+from shared.problems import (
+    IdempotencyInProgress,
+    IdempotencyMismatch,
+    MalformedHeader,
+    NotFound,
+    TenantMismatch,
+    problem_responses,
+)
 from shared.request_body import StrictRoute
 
 router = APIRouter(prefix="/v1", tags=["api keys"], route_class=StrictRoute)
