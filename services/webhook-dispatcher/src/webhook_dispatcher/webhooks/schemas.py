@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StrictBool, StrictInt, field_validator
-from pydantic.json_schema import SkipJsonSchema
 
 from shared.pagination import PageQuery
 from shared.typeids import IdInPath, TypeId
@@ -137,31 +136,43 @@ class WebhookIn(_Strict):
     metadata: Metadata = Field(default_factory=dict)
 
 
+_NEVER_NULL = (
+    *("name", "url", "events", "trigger", "crm_signature", "headers", "retry_delays_seconds", "timeout_seconds"),
+    *("max_in_flight", "metadata"),
+)
+
+
+def _document_never_null(schema: dict[str, Any]) -> None:
+    for name in _NEVER_NULL:
+        described = schema["properties"][name]
+        choices = [choice for choice in described.pop("anyOf") if choice != {"type": "null"}]
+        described.pop("default")
+        described.update(choices[0])
+
+
 class WebhookPatch(_Strict):
     """The body of ``PATCH /v1/webhooks/{id}``: the fields to change. ``format`` is fixed at creation.
 
     Absent is not null: None stands for a field that was not sent, and only those that may be empty can be set to null.
     """
 
-    name: Name | SkipJsonSchema[None] = None
-    url: Url | SkipJsonSchema[None] = None
-    events: Events | SkipJsonSchema[None] = None
-    trigger: Trigger | SkipJsonSchema[None] = None
-    crm_signature: CrmSignature | SkipJsonSchema[None] = None
+    model_config = ConfigDict(json_schema_extra=_document_never_null)
+
+    name: Name | None = None
+    url: Url | None = None
+    events: Events | None = None
+    trigger: Trigger | None = None
+    crm_signature: CrmSignature | None = None
     signature_header: SignatureHeader = None
-    headers: Headers | SkipJsonSchema[None] = None
-    retry_delays_seconds: Delays | SkipJsonSchema[None] = None
-    timeout_seconds: TimeoutSeconds | SkipJsonSchema[None] = None
-    max_in_flight: MaxInFlight | SkipJsonSchema[None] = None
+    headers: Headers | None = None
+    retry_delays_seconds: Delays | None = None
+    timeout_seconds: TimeoutSeconds | None = None
+    max_in_flight: MaxInFlight | None = None
     rate_per_second: RatePerSecond | None = None
     description: Description | None = None
-    metadata: Metadata | SkipJsonSchema[None] = None
+    metadata: Metadata | None = None
 
-    @field_validator(
-        *("name", "url", "events", "trigger", "crm_signature", "headers", "retry_delays_seconds", "timeout_seconds"),
-        *("max_in_flight", "metadata"),
-        mode="before",
-    )
+    @field_validator(*_NEVER_NULL, mode="before")
     @classmethod
     def _not_null(cls, value: object) -> object:
         if value is None:
