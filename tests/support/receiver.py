@@ -86,10 +86,10 @@ class Hook:
         """Return the webhook-id of each request, in the order they came."""
         return [item.webhook_id for item in self.received]
 
-    def release(self, answer: Answer | None = None) -> None:
-        """Answer the requests that are held."""
-        held, self.held = self.held, []
-        for transport in held:
+    def release(self, answer: Answer | None = None, *, count: int | None = None) -> None:
+        """Answer the requests that are held, or the first ``count`` of them."""
+        released, self.held = self.held[:count], [] if count is None else self.held[count:]
+        for transport in released:
             self.in_flight -= 1
             transport.write((answer or Answer()).raw())
 

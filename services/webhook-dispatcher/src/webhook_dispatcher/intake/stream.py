@@ -80,15 +80,12 @@ class StreamIntake:
         failures = 0
         try:
             while not self._stopping:
+                # Nothing that the queue server says ends a worker: what is in the database is delivered without it.
                 try:
-                    await self._process(await self._read())
+                    await self._process_next()
                     failures = 0
-                except ResponseError as exc:
-                    if not str(exc).startswith(_NO_GROUP):
-                        raise
-                    await self._make_group()
                 except (RedisError, OSError, TimeoutError) as exc:
-                    log.warning("intake.waiting", reason=type(exc).__name__)
+                    log.warning("intake.waiting", reason=type(exc).__name__, detail=str(exc)[:200])
                     await asyncio.sleep(_backoff(failures))
                     failures += 1
             await self._leave()
@@ -100,6 +97,14 @@ class StreamIntake:
         """Finish the batch at hand and read no more."""
         self._stopping = True
         await self._stopped.wait()
+
+    async def _process_next(self) -> None:
+        try:
+            await self._process(await self._read())
+        except ResponseError as exc:
+            if not str(exc).startswith(_NO_GROUP):
+                raise
+            await self._make_group()
 
     async def _read(self) -> list[tuple[bytes, Fields]]:
         now = time.monotonic()
