@@ -11,7 +11,7 @@ from webhook_dispatcher.lanes.lane import lane_of
 
 
 async def _act(tenant: Tenant, webhook: dict[str, Any], action: str, **body: Any) -> dict[str, Any]:
-    answer = await tenant.owner.post(f"/v1/webhooks/{webhook['id']}/{action}", **({"json": body} if body else {}))
+    answer = await tenant.owner.post(f"/v1/webhooks/{webhook['id']}/{action}", json=body or None)
     assert answer.status_code == 200, answer.text
     shown: dict[str, Any] = answer.json()
     return shown
