@@ -32,7 +32,9 @@ class Answer:
     def raw(self) -> bytes:
         """Return the bytes of the answer."""
         head = f"HTTP/1.1 {self.status} {http.HTTPStatus(self.status).phrase}\r\ncontent-length: {len(self.body)}\r\n"
-        return (head + "".join(f"{name}: {value}\r\n" for name, value in self.headers) + "\r\n").encode() + self.body
+        return (head + "".join(f"{name}: {value}\r\n" for name, value in self.headers) + "\r\n").encode(
+            "latin-1"
+        ) + self.body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

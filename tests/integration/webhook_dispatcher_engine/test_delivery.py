@@ -198,3 +198,15 @@ async def test_disabled_webhooks_hold(dispatcher: Dispatcher) -> None:
     await hook.until_received(7)
     assert hook.ids()[6:] == [after]
     assert (await dispatcher.ledger())["cancelled"] == 1
+
+
+async def test_any_bytes_in_a_response_can_be_kept(dispatcher: Dispatcher) -> None:
+    """Headers and body that are no UTF-8, or hold a NUL, are recorded like any other; the delivery is not repeated."""
+    hook = await dispatcher.new_hook()
+    hook.answers = [Answer(headers=[("x-city", "Z\xfcrich"), ("x-note", "tab\there")], body=b"\x00\xff\xfe")]
+    [event_id] = await dispatcher.publish(event())
+    delivery = await dispatcher.until_status(event_id, "delivered")
+    [attempt] = delivery["attempt_log"]
+    assert attempt["response"]["status"] == 200
+    assert "x-city" in dict(attempt["response"]["headers"])
+    assert len(hook.received) == 1

@@ -190,3 +190,44 @@ async def test_a_stream_that_is_none_stops_no_delivery(dispatcher: Dispatcher) -
     await dispatcher.add(event(3))
     await hook.until_received(3)
     await dispatcher.until_settled(events=3)
+
+
+_REFUSE = """
+    CREATE SEQUENCE refused;
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM nextval('refused'); RAISE 'refused' USING ERRCODE = '%s'; END $$;
+    CREATE TRIGGER refuse BEFORE INSERT ON event_keys FOR EACH ROW WHEN (NEW.event_id LIKE '%s') EXECUTE FUNCTION refuse()
+"""
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("sqlstate", ["40P01", "57014", "25006", "XX000"])
+async def test_a_fault_of_the_database_rejects_no_event(dispatcher: Dispatcher, sqlstate: str) -> None:
+    """A deadlock, a timeout, a server that is read-only for a while, a fault inside it: the events wait for it to end."""
+    hook = await dispatcher.new_hook()
+    await dispatcher.database.execute(_REFUSE % (sqlstate, "%"))
+    for number in range(3):
+        await dispatcher.add(event(number))
+    refused = "SELECT last_value >= 5 FROM refused"
+    await until(lambda: dispatcher.database.fetchval(refused), what="the database refused several times")
+    await dispatcher.database.execute("DROP TRIGGER refuse ON event_keys")
+    await hook.until_received(3)
+    await dispatcher.until_settled(events=3)
+    assert await dispatcher.queue.xlen(f"{dispatcher.settings.stream}:rejected") == 0
+
+
+@pytest.mark.usefixtures("engine")
+async def test_only_the_event_that_the_database_cannot_store_is_rejected(dispatcher: Dispatcher) -> None:
+    """When the database refuses the data of one event of a batch, that one is rejected and the others are accepted."""
+    hook = await dispatcher.new_hook()
+    await dispatcher.database.execute(_REFUSE % ("22003", "bad%"))
+    async with dispatcher.queue.pipeline(transaction=True) as pipe:
+        for name in ("good-1", "good-2", "bad-3", "good-4", "good-5"):
+            text = json.dumps({"tenant_id": dispatcher.tenant_id, **event(id=name, subject=name)})
+            pipe.xadd(dispatcher.settings.stream, {"event": text})
+        await pipe.execute()
+    await hook.until_received(4)
+    await until(lambda: _is_empty(dispatcher), what="the stream is empty")
+    [(_, fields)] = await dispatcher.queue.xrange(f"{dispatcher.settings.stream}:rejected")
+    assert (fields[b"reason"], json.loads(fields[b"event"])["id"]) == (b"not_storable", "bad-3")
+    await dispatcher.until_settled(events=4)
