@@ -71,7 +71,11 @@ async def test_scopes_follow_the_release(resources: Resources) -> None:
     assert verdict.principal.scopes == SCOPES["platform"]
 
 
-@pytest.mark.parametrize("text", ["nonsense", "cw_sv_live_" + "0" * 49, key_format.generate("secret", "live")])
+@pytest.mark.parametrize(
+    "text",
+    ["nonsense", "cw_sv_live_" + "0" * 49, key_format.generate("secret", "live")],
+    ids=["malformed", "wrong checksum", "other kind"],
+)
 async def test_a_text_that_is_no_service_key_is_refused(resources: Resources, text: str) -> None:
     """And the error does not show it."""
     with pytest.raises(GivenKeyRefusedError) as error:
