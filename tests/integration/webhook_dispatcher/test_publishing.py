@@ -1,5 +1,6 @@
 """Publishing over HTTP: what is accepted, told, and owed; what is refused whole."""
 
+import random
 from typing import Any
 
 import orjson
@@ -158,6 +159,20 @@ async def test_first_within_one_batch_is_the_first_of_the_batch(tenant: Tenant) 
     ]
     await tenant.publish(*batch)
     assert sorted(item["event_id"] for item in await tenant.deliveries()) == sorted(f"wr-{n}-2" for n in range(50))
+
+
+async def test_a_batch_is_due_in_its_order(tenant: Tenant, service: DispatcherService) -> None:
+    """A webhook's deliveries are taken by their due time: that of a batch's events rises as the publisher listed them."""
+    for _ in range(3):
+        await tenant.new_webhook()
+    numbers = random.Random(3).sample(range(300), 300)
+    await tenant.publish(*(payment(number) for number in numbers))
+    rows = await service.rows(
+        "SELECT d.webhook_id, array_agg(e.event_id ORDER BY d.next_attempt_at, d.id) AS event_ids"
+        " FROM deliveries d JOIN events e ON e.id = d.event WHERE d.tenant_id = :tenant GROUP BY 1",
+        tenant=typeids.decode("ten", tenant.id),
+    )
+    assert [row.event_ids for row in rows] == [[f"pay-{number}" for number in numbers]] * 3
 
 
 async def test_other_functions_always_send_every_match(tenant: Tenant) -> None:
