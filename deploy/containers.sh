@@ -179,7 +179,7 @@ memory() {
   local name usage
   while read -r name usage; do
     row "memory of ${name#"$COMPOSE_PROJECT_NAME"[-_]}" "$usage"
-  done < <("${compose[@]}" ps -q | xargs docker stats --no-stream --format '{{.Name}} {{.MemUsage}}' | sort)
+  done < <("${compose[@]}" ps -q | xargs docker stats --no-stream --format '{{.Name}} {{.MemUsage}}' | grep -v ' 0B / 0B' | sort)
 }
 
 # Exit code 0 after the stop signal says that a process finished its work; 137 that it had to be killed.
