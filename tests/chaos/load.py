@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -149,7 +150,7 @@ class Load:
         queue: Redis = Redis.from_url(self._info["queue"]["url"], socket_timeout=5)
         for chunk in _chunks(list(numbers), _PIPELINE):
             await self._pace(chunk[0])
-            await self._repeat(lambda chunk=chunk: self._add(queue, chunk), len(chunk))  # type: ignore[misc]
+            await self._repeat(partial(self._add, queue, chunk), len(chunk))
         await queue.aclose()
 
     async def _add(self, queue: Redis, numbers: Sequence[int]) -> None:
@@ -166,7 +167,7 @@ class Load:
         async with self._stack.client("webhook-dispatcher", "owner") as client:
             for numbers in batches:
                 await self._pace(numbers[0])
-                await self._repeat(lambda numbers=numbers: self._post(client, numbers), len(numbers))  # type: ignore[misc]
+                await self._repeat(partial(self._post, client, numbers), len(numbers))
 
     async def _post(self, client: httpx2.AsyncClient, numbers: Sequence[int]) -> None:
         items = [event(number, self.run) for number in numbers]

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -127,7 +128,7 @@ async def _publish(dispatcher: Dispatcher, *, count: int) -> list[str]:
     for number in range(count):
         item = event(number, id=f"e{number}")
         if number % 2:
-            await until(lambda item=item: _published(dispatcher, item), what=item["id"])  # type: ignore[misc]
+            await until(partial(_published, dispatcher, item), what=item["id"])
         else:
             await dispatcher.add(item)
         ids.append(item["id"])
