@@ -13,6 +13,7 @@ from shared.problems import ValidationFailed
 
 LIMIT_MAX = 200
 LIMIT_DEFAULT = 50
+CURSOR_PATTERN = "^[A-Za-z0-9_-]{22}$"
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -36,7 +37,7 @@ class PageQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: Annotated[int, Field(ge=1, le=LIMIT_MAX, description="How many to return.")] = LIMIT_DEFAULT
-    cursor: Annotated[str | None, Field(max_length=128, description="`next_cursor` of the page before.")] = None
+    cursor: Annotated[str | None, Field(pattern=CURSOR_PATTERN, description="`next_cursor` of the page before.")] = None
 
     @property
     def position(self) -> UUID | None:

@@ -1,11 +1,11 @@
-"""Wire shapes of events (http-api.md, ``POST /v1/events``)."""
+"""Wire shapes of events (``/v1/events``)."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.pagination import FilterTime, PageQuery
+from shared.pagination import CURSOR_PATTERN, FilterTime, PageQuery
 from webhook_dispatcher.deliveries.schemas import DeliveryOut
 from webhook_dispatcher.events.event import BATCH_EVENTS_MAX
 
@@ -86,5 +86,8 @@ class EventListQuery(PageQuery):
     to: FilterTime | None = None
     q: Annotated[str | None, Field(max_length=128, description="Part of id, type or subject.")] = None
     after: Annotated[
-        str | None, Field(max_length=128, description="A cursor; empty for the beginning. Oldest first from there.")
+        str | None,
+        Field(
+            pattern=f"^$|{CURSOR_PATTERN}", description="A cursor; empty for the beginning. Oldest first from there."
+        ),
     ] = None

@@ -1,4 +1,4 @@
-"""Wire shapes of webhooks (http-api.md, webhook-dispatcher)."""
+"""Wire shapes of webhooks (``/v1/webhooks``)."""
 
 import re
 from datetime import datetime
@@ -90,6 +90,7 @@ RatePerSecond = Annotated[StrictInt, Field(ge=1, le=10_000)]
 Description = Annotated[str, Field(max_length=1024), AfterValidator(_text)]
 Metadata = Annotated[dict[str, str], Field(max_length=METADATA_KEYS_MAX), AfterValidator(_metadata)]
 Secret = Annotated[SecretStr, Field(min_length=16, max_length=128)]
+ShownSecret = Annotated[str, Field(description="Absent where an answer is repeated for its Idempotency-Key.")]
 SignatureHeader = Annotated[str | None, AfterValidator(_signature_header)]
 OverlapSeconds = Annotated[StrictInt, Field(ge=0, le=30 * 86_400)]
 
@@ -211,7 +212,7 @@ class WebhookOut(BaseModel):
 class WebhookCreated(WebhookOut):
     """A new webhook with its secret, which `secret/reveal` shows again."""
 
-    secret: str
+    secret: ShownSecret = ""
 
 
 class WebhookListQuery(PageQuery):
@@ -237,7 +238,7 @@ class RotateIn(_Strict):
 class SecretOut(BaseModel):
     """The secret, and until when the one before it still signs."""
 
-    secret: str
+    secret: ShownSecret = ""
     created_at: datetime
     previous_expires_at: datetime | None = None
 
