@@ -69,6 +69,30 @@ async def test_a_killed_worker_is_succeeded(dispatcher: Dispatcher, tmp_path: Pa
     assert (await dispatcher.ledger())["delivered"] == 10
 
 
+async def test_sigterm_leaves_no_request_without_its_outcome(dispatcher: Dispatcher, tmp_path: Path) -> None:
+    """A worker that stops waits for its requests; one that does not end in time is noted as unknown, and sent again."""
+    slow, hanging = await dispatcher.new_hook(events=["kyc.*"]), await dispatcher.new_hook()
+    slow.otherwise = Answer(delay_seconds=1)
+    hanging.answers = [Answer(hold=True)]
+    async with worker_process(dispatcher.settings, tmp_path) as stopped:
+        await _until_lanes(dispatcher, [LANE_COUNT])
+        [hung] = await dispatcher.publish(event())
+        await hanging.until_received(1)
+        answered = await dispatcher.publish(*(event(number, type="kyc.rejected") for number in range(5)))
+        await slow.until_received(5)
+        stopped.process.terminate()
+        assert await asyncio.wait_for(stopped.process.wait(), 10) == 0
+    assert await dispatcher.lanes() == {}
+    for event_id in answered:
+        assert (await dispatcher.delivery(event_id))["status"] == "delivered"
+    [attempt] = (await dispatcher.delivery(hung))["attempt_log"]
+    assert (attempt["outcome"], attempt["error_code"]) == ("unknown", "worker_stopped")
+    async with running_engine(dispatcher.settings):
+        await dispatcher.until_status(hung, "delivered")
+    assert hanging.ids() == [hung, hung]
+    assert sorted(slow.ids()) == sorted(answered)
+
+
 async def test_lanes_spread_over_workers_without_duplicates(dispatcher: Dispatcher, tmp_path: Path) -> None:
     """Two workers share the lanes, a third gets its part and gives it back on SIGTERM, and nothing is sent twice."""
     hooks = [await dispatcher.new_hook() for _ in range(10)]
