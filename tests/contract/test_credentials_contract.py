@@ -1,4 +1,4 @@
-"""The wire contract of credentials as http-api.md fixes it: fields, statuses, codes, and what bad input gets."""
+"""The wire contract of credentials as it is fixed: fields, statuses, codes, and what bad input gets."""
 
 import re
 from typing import Any

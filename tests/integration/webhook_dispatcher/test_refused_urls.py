@@ -1,4 +1,4 @@
-"""Hostile URLs are refused when a webhook is registered or changed, in production mode: the whole list of proofs.md."""
+"""Hostile URLs are refused when a webhook is registered or changed, in production mode: the whole list."""
 
 import pytest
 

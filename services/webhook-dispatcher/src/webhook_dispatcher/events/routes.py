@@ -10,14 +10,14 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from shared.access import Caller, require
 from shared.database import Transaction
 from shared.pagination import Page, decode_cursor, encode_cursor
-from shared.problems import NotFound, ServiceUnavailable, problem_responses
-from shared.request_body import StrictRoute, read_body
+from shared.problems import NotFound, problem_responses
+from shared.request_body import StrictRoute, body_bytes_at_most, read_body
 from webhook_dispatcher.deliveries import repository as deliveries
 from webhook_dispatcher.deliveries.routes import shown_delivery
+from webhook_dispatcher.event_types.errors import UnknownEventType
 from webhook_dispatcher.events import repository, schemas
 from webhook_dispatcher.events.errors import InvalidEvent
-from webhook_dispatcher.events.event import BATCH_BYTES_MAX, InvalidEventError, data_of, parse_published
-from webhook_dispatcher.events.service import RealmKeepsChangingError
+from webhook_dispatcher.events.event import BATCH_BYTES_MAX, data_of
 from webhook_dispatcher.resources import ApiResources, api_resources
 
 router = APIRouter(prefix="/v1/events", tags=["events"], route_class=StrictRoute)
@@ -59,26 +59,21 @@ _BODY: dict[str, Any] = {
     "",
     status_code=202,
     response_model=schemas.PublishedOut,
-    responses=problem_responses(InvalidEvent),
+    responses=problem_responses(InvalidEvent, UnknownEventType),
     openapi_extra=_BODY,
     summary="Publish one event or a batch",
 )
 async def publish_events(request: Request, caller: Publisher, resources: Resources) -> Response:
-    """Answers after the commit: an accepted event and the deliveries it owes are durable.
+    """Answer after the commit: an accepted event and the deliveries it owes are durable.
 
     An event's `id` is its idempotency key. One bad event refuses the whole body, and nothing of it is accepted.
     """
-    body = await read_body(request, bytes_max=BATCH_BYTES_MAX)
-    try:
-        events = parse_published(body, realm=caller.realm, now=datetime.now(UTC))
-        acceptance = await resources.acceptance.accept(events)
-    except InvalidEventError as exc:
-        raise InvalidEvent(exc.errors) from exc
-    except RealmKeepsChangingError as exc:
-        raise ServiceUnavailable from exc
+    async with resources.publish_budget.reserve(body_bytes_at_most(request, bytes_max=BATCH_BYTES_MAX)):
+        body = await read_body(request, bytes_max=BATCH_BYTES_MAX)
+        published = await resources.acceptance.publish(body, realm=caller.realm, now=datetime.now(UTC))
+    acceptance = published.acceptance
     resources.wake_ups.publish_soon(acceptance.webhooks)
-    answer = {"accepted": acceptance.accepted, "duplicates": acceptance.duplicates}
-    return _json({**answer, "ids": [event.event_id for event in events]}, 202)
+    return _json({"accepted": acceptance.accepted, "duplicates": acceptance.duplicates, "ids": published.ids}, 202)
 
 
 @router.get("", response_model=Page[schemas.EventOut], responses=problem_responses(), summary="List events")

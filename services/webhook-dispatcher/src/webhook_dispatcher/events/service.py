@@ -3,12 +3,15 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from shared.access import Realm
 from shared.database import Database
+from shared.problems import ServiceUnavailable
 from webhook_dispatcher.events import repository
-from webhook_dispatcher.events.event import Event
+from webhook_dispatcher.events.errors import refusal_of
+from webhook_dispatcher.events.event import Event, InvalidEventError, parse_published
 from webhook_dispatcher.events.fan_out import RealmWebhooks, plan
 
 _REALMS_MAX = 10_000
@@ -29,12 +32,33 @@ class Acceptance:
     """Webhooks that have new work."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What became of an HTTP body: ``ids`` in the order sent."""
+
+    acceptance: Acceptance
+    ids: list[str]
+
+
 class EventAcceptance:
     """Accepts events into the database; used by the HTTP route and by the stream's intake alike."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._realms: OrderedDict[Realm, RealmWebhooks] = OrderedDict()
+
+    async def publish(self, body: bytes, *, realm: Realm, now: datetime) -> Published:
+        """Accept the events of an HTTP body, all or none.
+
+        Raises InvalidEvent, UnknownEventType or PayloadTooLarge for what stands in it, ServiceUnavailable to try again.
+        """
+        try:
+            events = parse_published(body, realm=realm, now=now)
+            return Published(acceptance=await self.accept(events), ids=[event.event_id for event in events])
+        except InvalidEventError as exc:
+            raise refusal_of(exc) from exc
+        except RealmKeepsChangingError as exc:
+            raise ServiceUnavailable from exc
 
     async def accept(self, events: Sequence[Event]) -> Acceptance:
         """Commit the new ones of ``events`` with their deliveries. When this returns they are durable.

@@ -1,6 +1,6 @@
 """Named facts about webhooks.
 
-Tree: Problem ── DestinationNotAllowed 422 · SecretMalformed 422 · WebhookDisabled 409 · UnknownEventType 422
+Tree: Problem ── DestinationNotAllowed 422 · SecretMalformed 422 · WebhookDisabled 409
 """
 
 from shared.problems import Conflict, ValidationFailed
@@ -29,13 +29,3 @@ class WebhookDisabled(Conflict):
 
     code, title = "webhook_disabled", "Webhook disabled"
     default_detail = "The webhook is disabled; enable it first. Its deliveries are held meanwhile."
-
-
-class UnknownEventType(ValidationFailed):
-    """There is no event type of that name."""
-
-    code, title = "unknown_event_type", "Unknown event type"
-
-    def __init__(self, name: str = "", *, pointer: str = "/event_type") -> None:
-        detail = f"There is no event type {name!r}." if name else "There is no such event type."
-        super().__init__(detail, errors=[{"pointer": pointer, "detail": detail}])

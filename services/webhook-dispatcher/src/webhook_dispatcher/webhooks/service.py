@@ -24,7 +24,7 @@ from webhook_dispatcher.lanes.lane import lane_of
 from webhook_dispatcher.webhooks import repository, selectors
 from webhook_dispatcher.webhooks.errors import DestinationNotAllowed, SecretMalformed
 from webhook_dispatcher.webhooks.repository import Webhook
-from webhook_dispatcher.webhooks.schemas import WebhookIn, WebhookPatch
+from webhook_dispatcher.webhooks.schemas import RotateIn, WebhookIn, WebhookPatch
 from webhook_dispatcher.webhooks.sealing import headers_context, secret_context
 
 _TIMEOUT_SECONDS_DEFAULT = 15
@@ -139,15 +139,17 @@ class Webhooks:
         )
 
     async def rotate_secret(
-        self, session: AsyncSession, caller: Caller, webhook_id: UUID, *, own: SecretStr | None, overlap_seconds: int
+        self, session: AsyncSession, caller: Caller, webhook_id: UUID, wanted: RotateIn
     ) -> RevealedSecret:
         """Replace the secret; the old one signs beside it for the overlap. Raises NotFound, SecretMalformed."""
         webhook = await self._locked(session, caller.realm, webhook_id)
-        secret = _secret_text(webhook.format, own)
-        expires_at = await repository.expire_secrets(session, webhook_id=webhook_id, overlap_seconds=overlap_seconds)
+        secret = _secret_text(webhook.format, wanted.secret)
+        expires_at = await repository.expire_secrets(
+            session, webhook_id=webhook_id, overlap_seconds=wanted.overlap_seconds
+        )
         created_at = await self._add_secret(session, caller.realm, webhook_id, secret)
         await repository.update(session, webhook, {})
-        await _audit(session, caller, "webhook.secret_rotated", webhook, {"overlap_seconds": overlap_seconds})
+        await _audit(session, caller, "webhook.secret_rotated", webhook, {"overlap_seconds": wanted.overlap_seconds})
         return RevealedSecret(secret=secret, created_at=created_at, previous_expires_at=expires_at)
 
     def headers_of(self, webhook: Webhook) -> dict[str, str]:
