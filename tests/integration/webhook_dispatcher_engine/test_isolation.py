@@ -5,11 +5,9 @@ import time
 
 import pytest
 
-from support.engine import Dispatcher, event
+from support.engine import Dispatcher, event, running_engine
 from support.figures import Figures
 from support.receiver import Answer, Hook
-
-pytestmark = pytest.mark.usefixtures("engine")
 
 _OTHERS = 20
 _ROUNDS = 10
@@ -18,6 +16,7 @@ _KYC = [f"kyc.approved.node.{node}" for node in range(1, 11)] + [
 ]
 
 
+@pytest.mark.usefixtures("engine")
 async def test_a_hanging_destination_delays_nobody(dispatcher: Dispatcher, show: Figures) -> None:
     """A destination that accepts and never answers holds its own slots; 20 others are as fast as without it."""
     others = [await dispatcher.new_hook(events=[event_type]) for event_type in _KYC]
@@ -42,6 +41,27 @@ async def test_a_hanging_destination_delays_nobody(dispatcher: Dispatcher, show:
     await dispatcher.until_settled(events=500 + 3 * _OTHERS * _ROUNDS)
 
 
+async def test_hanging_destinations_never_hold_all_slots(dispatcher: Dispatcher) -> None:
+    """Three destinations that hang, each allowed more than the worker has, leave room for a fourth."""
+    hanging = [await dispatcher.new_hook(max_in_flight=200) for _ in range(3)]
+    for hook in hanging:
+        hook.otherwise = Answer(hold=True)
+    other = await dispatcher.new_hook(events=["kyc.*"])
+    async with running_engine(dispatcher.settings.model_copy(update={"slots": 40})):
+        await dispatcher.publish(*(event(number) for number in range(100)))
+        await hanging[0].until(lambda _hook: all(hook.in_flight >= 8 for hook in hanging))
+        for number in range(10):
+            started = time.monotonic()
+            await dispatcher.publish(event(number, type="kyc.rejected"))
+            received = await other.until_received(number + 1)
+            assert received[-1].at - started < 1
+        assert sum(hook.in_flight for hook in hanging) < 40
+        for hook in hanging:
+            hook.otherwise = Answer()
+            hook.release()
+        await dispatcher.until_settled(events=110)
+
+
 async def _latencies_ms(dispatcher: Dispatcher, hooks: list[Hook], *, first: int) -> list[float]:
     """Publish to each in turn, one event after the other; return how long each took to its destination."""
     latencies: list[float] = []
@@ -63,6 +83,7 @@ def _quantile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
+@pytest.mark.usefixtures("engine")
 async def test_max_in_flight_is_kept(dispatcher: Dispatcher) -> None:
     """Never more requests at once than the webhook allows, from the very first claim on."""
     hook = await dispatcher.new_hook(max_in_flight=2)
@@ -72,6 +93,7 @@ async def test_max_in_flight_is_kept(dispatcher: Dispatcher) -> None:
     assert hook.in_flight_max == 2
 
 
+@pytest.mark.usefixtures("engine")
 async def test_rate_per_second_is_kept(dispatcher: Dispatcher) -> None:
     """After a burst of one second's worth requests start at the webhook's own rate."""
     hook = await dispatcher.new_hook(rate_per_second=10)

@@ -81,6 +81,10 @@ class Destinations:
             free = min(free, destination.bucket.available(self.clock()))
         return max(0, free)
 
+    def in_flight(self, webhook_id: UUID) -> int:
+        """Return how many requests to the webhook are in flight."""
+        return self.get(webhook_id).in_flight
+
     def started(self, webhook_id: UUID, count: int) -> None:
         """Note that requests to the webhook have started."""
         destination = self.get(webhook_id)

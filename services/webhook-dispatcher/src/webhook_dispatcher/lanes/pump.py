@@ -140,7 +140,9 @@ class Pump:
         """Share the free slots over the webhooks with work: how many each may claim now."""
         by_memory = (PAYLOAD_BYTES_MAX - self._payload_bytes) // self._largest_bytes
         free_slots = min(self._slots - len(self._in_flight), CLAIM_MAX, by_memory)
+        slots_left = self._slots - len(self._in_flight)
         limits: dict[UUID, int] = {}
+        too_many: list[UUID] = []
         if free_slots <= 0:
             return limits
         share = max(1, free_slots // max(1, len(self._hinted)))
@@ -154,8 +156,15 @@ class Pump:
             if free == 0:
                 self._set_aside_until_free(webhook_id)
                 continue
-            limits[webhook_id] = min(free, share, free_slots)
+            # None may hold more slots than are left: however many destinations hang, the others find some.
+            fair = slots_left - self._destinations.in_flight(webhook_id)
+            if fair <= 0:
+                too_many.append(webhook_id)
+                continue
+            limits[webhook_id] = min(free, share, free_slots, fair)
             free_slots -= limits[webhook_id]
+            slots_left -= limits[webhook_id]
+        self._hinted.update(dict.fromkeys(too_many))
         return limits
 
     def _set_aside_until_free(self, webhook_id: UUID) -> None:
