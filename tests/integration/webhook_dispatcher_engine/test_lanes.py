@@ -181,3 +181,35 @@ async def test_a_busy_lane_is_not_given_up(dispatcher: Dispatcher, database: Dat
     await second.renew(busy=())
     assert sorted((await dispatcher.lanes()).values()) == [LANE_COUNT // 2] * 2
     await database.aclose()
+
+
+async def test_lanes_stay_where_they_were_after_the_database_was_away(
+    dispatcher: Dispatcher, database: Database
+) -> None:
+    """All leases run out while the database is away; who is back first does not take what others are back for soon."""
+    now = 0.0
+    first, second = (Leases(database, name=name, lease_seconds=60, clock=lambda: now) for name in ("first", "second"))
+    for leases in (first, second, first, second):
+        await leases.renew(busy=())
+    assert sorted((await dispatcher.lanes()).values()) == [LANE_COUNT // 2] * 2
+
+    now = 61
+    run_out = "UPDATE lanes SET expires_at = now() - interval '1 second'"
+    await dispatcher.database.execute(run_out)
+    await dispatcher.database.execute("UPDATE workers SET seen_at = now() - interval '2 minutes'")
+    fences = dict(await dispatcher.database.fetch("SELECT lane, fence FROM lanes"))
+    await second.renew(busy=())
+    await first.renew(busy=())
+    assert len(first.lanes) == len(second.lanes) == LANE_COUNT // 2
+    assert dict(await dispatcher.database.fetch("SELECT lane, fence FROM lanes")) == fences
+
+    # Who does not come back within a lease's time is succeeded as ever.
+    await dispatcher.database.execute(run_out)
+    await dispatcher.database.execute("UPDATE workers SET seen_at = now() - interval '2 minutes'")
+    now = 61 + 59
+    await second.renew(busy=())
+    assert len(second.lanes) == LANE_COUNT // 2
+    now = 61 + 60
+    await second.renew(busy=())
+    assert len(second.lanes) == LANE_COUNT
+    await database.aclose()

@@ -16,7 +16,7 @@ class Settings(ServiceSettings):
     stream_claim_idle_seconds: float = Field(default=5.0, gt=0)
     """An entry read by a consumer that has not committed it for so long is taken over by another."""
 
-    lease_seconds: float = Field(default=5.0, ge=1)
+    lease_seconds: float = Field(default=5.0, ge=2)
     """How long a lane stays with a worker that no longer renews; so long a kill -9 can delay its lanes."""
 
     publish_bytes_in_flight: int = Field(default=64 * 1024 * 1024, ge=16 * 1024 * 1024)
