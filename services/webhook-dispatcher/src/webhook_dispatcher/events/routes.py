@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.access import Caller, require
 from shared.database import Transaction
+from shared.idempotency import IdempotencyHeader, answer_once, idempotency_key_of
 from shared.pagination import Page, decode_cursor, encode_cursor
-from shared.problems import NotFound, problem_responses
+from shared.problems import IdempotencyInProgress, IdempotencyMismatch, NotFound, problem_responses
 from shared.request_body import StrictRoute, body_bytes_at_most, read_body
 from webhook_dispatcher.deliveries import repository as deliveries
 from webhook_dispatcher.deliveries.routes import shown_delivery
@@ -59,21 +62,26 @@ _BODY: dict[str, Any] = {
     "",
     status_code=202,
     response_model=schemas.PublishedOut,
-    responses=problem_responses(InvalidEvent, UnknownEventType),
+    responses=problem_responses(InvalidEvent, UnknownEventType, IdempotencyInProgress, IdempotencyMismatch),
     openapi_extra=_BODY,
     summary="Publish one event or a batch",
 )
-async def publish_events(request: Request, caller: Publisher, resources: Resources) -> Response:
+async def publish_events(
+    request: Request,
+    caller: Publisher,
+    session: Transaction,
+    resources: Resources,
+    idempotency_key: IdempotencyHeader = None,
+) -> Response:
     """Answer after the commit: an accepted event and the deliveries it owes are durable.
 
     An event's `id` is its idempotency key. One bad event refuses the whole body, and nothing of it is accepted.
     """
     async with resources.publish_budget.reserve(body_bytes_at_most(request, bytes_max=BATCH_BYTES_MAX)):
         body = await read_body(request, bytes_max=BATCH_BYTES_MAX)
-        published = await resources.acceptance.publish(body, realm=caller.realm, now=datetime.now(UTC))
-    acceptance = published.acceptance
-    resources.wake_ups.publish_soon(acceptance.webhooks)
-    return _json({"accepted": acceptance.accepted, "duplicates": acceptance.duplicates, "ids": published.ids}, 202)
+        key = idempotency_key_of(request, idempotency_key, body)
+        publish = partial(_publish, body, caller, resources, session=session if key else None)
+        return await answer_once(session, realm=caller.realm, key=key, create=publish, status=202)
 
 
 @router.get("", response_model=Page[schemas.EventOut], responses=problem_responses(), summary="List events")
@@ -104,6 +112,19 @@ async def get_event(event_id: str, caller: Reader, session: Transaction) -> Resp
         raise NotFound
     owed = await deliveries.find_of_event(session, realm=caller.realm, event=event.id)
     return _json({**_shown(event), "deliveries": [shown_delivery(item).model_dump(mode="json") for item in owed]})
+
+
+async def _publish(
+    body: bytes, caller: Caller, resources: ApiResources, *, session: AsyncSession | None
+) -> schemas.PublishedOut:
+    """Publish by itself, or, where the answer is kept for an Idempotency-Key, in the same transaction as the answer."""
+    published = await resources.acceptance.publish(body, realm=caller.realm, now=datetime.now(UTC), session=session)
+    acceptance = published.acceptance
+    if session is None:
+        resources.wake_ups.publish_soon(acceptance.webhooks)
+    else:
+        resources.wake_after_commit(session, acceptance.webhooks)
+    return schemas.PublishedOut(accepted=acceptance.accepted, duplicates=acceptance.duplicates, ids=published.ids)
 
 
 def _filters(query: schemas.EventListQuery) -> Mapping[str, Any]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
 from shared.access import Realm
 from shared.database import Database
 from shared.problems import ServiceUnavailable
@@ -47,14 +49,20 @@ class EventAcceptance:
         self._database = database
         self._realms: OrderedDict[Realm, RealmWebhooks] = OrderedDict()
 
-    async def publish(self, body: bytes, *, realm: Realm, now: datetime) -> Published:
-        """Accept the events of an HTTP body, all or none.
+    async def publish(
+        self, body: bytes, *, realm: Realm, now: datetime, session: AsyncSession | None = None
+    ) -> Published:
+        """Accept the events of an HTTP body, all or none: at once, or within the transaction of ``session``.
 
         Raises InvalidEvent, UnknownEventType or PayloadTooLarge for what stands in it, ServiceUnavailable to try again.
         """
         try:
             events = parse_published(body, realm=realm, now=now)
-            return Published(acceptance=await self.accept(events), ids=[event.event_id for event in events])
+            if session is None:
+                acceptance = await self.accept(events)
+            else:
+                acceptance = await self._accept_on(await session.connection(), events)
+            return Published(acceptance=acceptance, ids=[event.event_id for event in events])
         except InvalidEventError as exc:
             raise refusal_of(exc) from exc
         except RealmKeepsChangingError as exc:
@@ -66,20 +74,23 @@ class EventAcceptance:
         Raises what the database raises; nothing of the batch was accepted then, or all of it (a lost connection at the
         commit): sending the same events again is harmless as long as they carry ids.
         """
+        async with self._database.autocommit() as connection:
+            return await self._accept_on(connection, events)
+
+    async def _accept_on(self, connection: AsyncConnection, events: Sequence[Event]) -> Acceptance:
         unique = list({(event.realm, event.event_id): event for event in reversed(events)}.values())[::-1]
         realms = {event.realm for event in unique}
         for attempt in range(_PLANS_MAX):
-            async with self._database.autocommit() as connection:
-                for realm in realms:
-                    if realm not in self._realms or attempt:
-                        self._remember(realm, await repository.load_realm(connection, realm))
-                webhooks = {realm: self._realms[realm] for realm in realms}
-                done = await repository.accept(
-                    connection,
-                    events=unique,
-                    candidates=[item for event in unique for item in plan(event, webhooks[event.realm])],
-                    revisions={realm: known.revision for realm, known in webhooks.items()},
-                )
+            for realm in realms:
+                if realm not in self._realms or attempt:
+                    self._remember(realm, await repository.load_realm(connection, realm))
+            webhooks = {realm: self._realms[realm] for realm in realms}
+            done = await repository.accept(
+                connection,
+                events=unique,
+                candidates=[item for event in unique for item in plan(event, webhooks[event.realm])],
+                revisions={realm: known.revision for realm, known in webhooks.items()},
+            )
             if done is not None:
                 accepted = len(done.events)
                 return Acceptance(accepted=accepted, duplicates=len(events) - accepted, webhooks=done.webhooks)

@@ -145,6 +145,11 @@ class StreamIntake:
                 events.append((entry_id, fields, self._parse(entry_id, fields, now)))
             except InvalidEventError as exc:
                 rejected.append(_rejected(entry_id, fields, exc))
+            except Exception:
+                # An entry that we cannot even judge must not stop the others; it waits on the rejected stream.
+                log.exception("intake.entry_not_judged", entry_id=entry_id.decode())
+                detail = "the entry could not be judged; the fault is ours and was logged"
+                rejected.append(Rejected(entry_id=entry_id, fields=fields, code="internal_error", detail=detail))
         if events:
             rejected += await self._commit(events)
         await self._acknowledge([entry_id for entry_id, _ in entries], rejected)

@@ -22,6 +22,10 @@ class TokenBucket:
         self.refilled_at = now
         return int(self.tokens)
 
+    def is_full(self, now: float) -> bool:
+        """Tell whether nothing of the rate is used up: a new bucket would be the same."""
+        return self.tokens + (now - self.refilled_at) * self.rate >= self.rate
+
     def take(self, count: int) -> None:
         """Use up ``count`` starts."""
         self.tokens -= count
@@ -106,5 +110,10 @@ class Destinations:
         return None if bucket is None or bucket.tokens >= 1 else bucket.wait_seconds()
 
     def _forget_idle(self) -> None:
-        for webhook_id in [key for key, item in self._known.items() if item.in_flight == 0 and item.bucket is None]:
+        now = self.clock()
+        for webhook_id in [
+            key
+            for key, item in self._known.items()
+            if item.in_flight == 0 and (item.bucket is None or item.bucket.is_full(now))
+        ]:
             del self._known[webhook_id]

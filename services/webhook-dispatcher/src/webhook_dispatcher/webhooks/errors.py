@@ -1,6 +1,6 @@
 """Named facts about webhooks.
 
-Tree: Problem ── DestinationNotAllowed 422 · SecretMalformed 422 · WebhookDisabled 409
+Tree: Problem ── DestinationNotAllowed 422 · SecretMalformed 422 · TooManySecrets 409 · WebhookDisabled 409
 """
 
 from shared.problems import Conflict, ValidationFailed
@@ -22,6 +22,15 @@ class SecretMalformed(ValidationFailed):
 
     def __init__(self, detail: str = "The secret does not have the form that this format asks for.") -> None:
         super().__init__(detail, errors=[{"pointer": "/secret", "detail": detail}])
+
+
+class TooManySecrets(Conflict):
+    """So many secrets overlap that one more would make the signature header too long."""
+
+    code, title = "too_many_secrets", "Too many secrets"
+    default_detail = (
+        "Too many earlier secrets still sign: wait until their overlap ends, or rotate with overlap_seconds 0."
+    )
 
 
 class WebhookDisabled(Conflict):

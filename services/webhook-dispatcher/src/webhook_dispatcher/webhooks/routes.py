@@ -19,6 +19,7 @@ from webhook_dispatcher.webhooks import repository, schemas
 from webhook_dispatcher.webhooks.errors import (
     DestinationNotAllowed,
     SecretMalformed,
+    TooManySecrets,
     WebhookDisabled,
 )
 from webhook_dispatcher.webhooks.repository import Webhook
@@ -140,7 +141,7 @@ async def reveal_secret(
 @router.post(
     "/{webhook_id}/secret/rotate",
     response_model=schemas.SecretOut,
-    responses=problem_responses(NotFound, SecretMalformed, IdempotencyInProgress, IdempotencyMismatch),
+    responses=problem_responses(NotFound, SecretMalformed, TooManySecrets, IdempotencyInProgress, IdempotencyMismatch),
     summary="Replace the secret",
 )
 async def rotate_secret(
@@ -165,7 +166,10 @@ async def rotate_secret(
 @router.post(
     "/{webhook_id}/test",
     status_code=202,
-    responses=problem_responses(NotFound, UnknownEventType, WebhookDisabled),
+    response_model=schemas.TestOut,
+    responses=problem_responses(
+        NotFound, UnknownEventType, WebhookDisabled, IdempotencyInProgress, IdempotencyMismatch
+    ),
     summary="Send a test event",
 )
 async def test_webhook(
@@ -174,12 +178,17 @@ async def test_webhook(
     caller: Writer,
     session: Transaction,
     resources: Resources,
-) -> schemas.TestOut:
+    idempotency_key: OptionalIdempotencyKey,
+) -> Response:
     """Sends the type's example to this webhook alone, whatever events it selects, marked `test`."""
-    webhook = await resources.webhooks.get(session, caller.realm, webhook_id)
-    sent = await send_test_event(session, caller, webhook, event_type=body.event_type, now=datetime.now(UTC))
-    resources.wake_after_commit(session, [webhook.id])
-    return schemas.TestOut(event_id=sent.event_id, delivery_id=sent.delivery_id)
+
+    async def send() -> schemas.TestOut:
+        webhook = await resources.webhooks.get(session, caller.realm, webhook_id)
+        sent = await send_test_event(session, caller, webhook, event_type=body.event_type, now=datetime.now(UTC))
+        resources.wake_after_commit(session, [webhook.id])
+        return schemas.TestOut(event_id=sent.event_id, delivery_id=sent.delivery_id)
+
+    return await answer_once(session, realm=caller.realm, key=idempotency_key, create=send, status=202)
 
 
 def _shown(webhook: Webhook, headers: dict[str, str]) -> schemas.WebhookOut:
