@@ -203,3 +203,18 @@ async def test_a_service_key_names_the_realm(service: DispatcherService, tenant:
     assert ([item["id"] for item in live], [item["id"] for item in test]) == (["pay-1"], ["pay-2", "pay-1"])
     nameless = await service.client(service.publisher_key).post("/v1/events", json=payment(3))
     assert (nameless.status_code, nameless.json()["code"]) == (400, "tenant_required")
+
+
+async def test_an_idempotency_key_gives_the_first_answer_again(tenant: Tenant) -> None:
+    """Also for events without ids: the second request makes nothing, and another body under the key is refused."""
+    event = payment(1)
+    del event["id"]
+    headers = {"idempotency-key": "publish-1"}
+    first = await tenant.publisher.post("/v1/events", json=event, headers=headers)
+    again = await tenant.publisher.post("/v1/events", json=event, headers=headers)
+    assert (first.status_code, first.json()["accepted"]) == (202, 1)
+    assert (again.status_code, again.content) == (202, first.content)
+    assert again.headers["idempotency-replayed"] == "true"
+    other = await tenant.publisher.post("/v1/events", json=payment(2), headers=headers)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
+    assert len((await tenant.owner.get("/v1/events")).json()["data"]) == 1

@@ -164,3 +164,14 @@ async def test_a_secret_that_was_sent_or_made_stands_nowhere_in_clear(
         for secret in (own, rotated["secret"]):
             assert secret.encode() not in found
             assert base64.b64encode(secret.encode()) not in found
+
+
+async def test_the_number_of_secrets_that_sign_at_once_is_bounded(tenant: Tenant) -> None:
+    """Beyond ten a rotation waits for an overlap to end, or does without one; signature headers stay short."""
+    webhook = await tenant.new_webhook()
+    path = f"/v1/webhooks/{webhook['id']}/secret/rotate"
+    statuses = [(await tenant.owner.post(path)).status_code for _ in range(10)]
+    assert statuses == [200] * 9 + [409]
+    assert (await tenant.owner.post(path)).json()["code"] == "too_many_secrets"
+    assert (await tenant.owner.post(path, json={"overlap_seconds": 0})).status_code == 200
+    assert (await tenant.owner.post(path)).status_code == 200
