@@ -69,6 +69,10 @@ class Published:
     recognised: int = 0
     """Events that an answer over HTTP called duplicates: accepted before, though that answer was lost."""
 
+    def ids(self) -> set[str]:
+        """Return the ids of the events that were answered for."""
+        return {*self.over_http, *self.to_stream}
+
     def count(self) -> int:
         """Return how many events were answered for."""
         return len(self.over_http) + len(self.to_stream)
