@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import stat
@@ -34,7 +35,13 @@ async def demo() -> AsyncIterator[StackProcess]:
 
 async def test_make_run_starts_the_stack() -> None:
     """`make run` is the stack in the foreground, with nothing between the terminal and it."""
-    make = await asyncio.create_subprocess_exec("make", "-n", "run", cwd=_ROOT, stdout=asyncio.subprocess.PIPE)
+    # Under `make test` the outer make would have this one say which folder it enters and leaves.
+    environment = {
+        name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+    }
+    make = await asyncio.create_subprocess_exec(
+        "make", "-n", "run", cwd=_ROOT, env=environment, stdout=asyncio.subprocess.PIPE
+    )
     output, _ = await make.communicate()
     assert output.decode().splitlines()[-1] == "exec .venv/bin/python -m embedded"
 

@@ -16,10 +16,10 @@ from uuid import UUID
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from shared import typeids
-from shared.database import is_unavailable
+from shared.database import refuses_data
 from webhook_dispatcher.events.event import Event, InvalidEventError, parse_streamed
 from webhook_dispatcher.events.service import EventAcceptance, RealmKeepsChangingError
 from webhook_dispatcher.intake.metrics import IntakeMetrics
@@ -35,8 +35,6 @@ BLOCK_MS = 1000
 CLAIM_EVERY_SECONDS = 2.0
 REJECTED_MAX = 1_000_000
 _BACKOFF_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)
-# SQLSTATE classes: data exception, integrity constraint violation, program limit exceeded.
-_DATA_SQLSTATES = ("22", "23", "54")
 _NO_GROUP = "NOGROUP"
 _GROUP_EXISTS = "BUSYGROUP"
 
@@ -169,7 +167,7 @@ class StreamIntake:
             try:
                 acceptance = await self._acceptance.accept([event for _, _, event in events])
             except (SQLAlchemyError, OSError, RealmKeepsChangingError) as exc:
-                if _refuses_the_data(exc):
+                if refuses_data(exc):
                     log.warning("intake.batch_refused", reason=type(exc).__name__, events=len(events))
                     return await self._commit_halves(events)
                 log.warning("intake.waiting", reason=type(exc).__name__, events=len(events))
@@ -254,18 +252,6 @@ def default_event_id(stream: str, entry_id: bytes) -> str:
     tail = int.from_bytes(digest[:10], "big") & ((1 << 76) - 1)
     bits = ((milliseconds & ((1 << 48) - 1)) << 80) | (0x7 << 76) | tail
     return typeids.encode("evt", UUID(int=(bits & ~(0b11 << 62)) | (0b10 << 62)))
-
-
-def _refuses_the_data(exc: Exception) -> bool:
-    """Tell whether the database says that the data cannot be stored, now or later.
-
-    Anything else ends some time: a deadlock, a timeout, a full disk, a standby not promoted yet. Without an SQLSTATE the driver
-    could not even send the data.
-    """
-    if not isinstance(exc, DBAPIError) or is_unavailable(exc):
-        return False
-    sqlstate = getattr(exc.orig, "sqlstate", None)
-    return sqlstate is None or str(sqlstate).startswith(_DATA_SQLSTATES)
 
 
 def _rejected(entry_id: bytes, fields: Fields, exc: InvalidEventError) -> Rejected:
