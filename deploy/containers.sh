@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Proves the containers: builds every image, starts the whole stack, runs the main job against it, kills a worker in the middle of
-# deliveries, stops in order and removes everything again. `make containers` runs this. It works in a project of its own with free
-# ports and fresh secrets, so it leaves a stack that already runs here alone. Exit code 0 says that all held.
+# deliveries, stops in order and removes its containers, networks, volumes and secrets; the images stay for the next time.
+# `make containers` runs this. It works in a project of its own with free ports and fresh secrets, so it leaves a stack that already
+# runs here alone. Exit code 0 says that all held.
 #   CAUSEWAY_BUILD_NETWORK   the network of the builds (default: host)
-#   CAUSEWAY_KEEP=1          leave the stack running at the end and say how to remove it
+#   CAUSEWAY_KEEP=1          leave the stack running at the end; the next run removes it
 # shellcheck disable=SC2016 # what stands in single quotes is for the engine's templates or for the shell in the container
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -49,13 +50,20 @@ finish() {
     "${compose[@]}" logs --tail 25 --no-color || true
   fi
   if [[ ${CAUSEWAY_KEEP:-0} == 1 ]]; then
-    echo "left running as project $COMPOSE_PROJECT_NAME; its secrets are in $CAUSEWAY_SECRETS_DIR"
-    echo "remove it: docker ps -aq --filter label=com.docker.compose.project=$COMPOSE_PROJECT_NAME | xargs docker rm -fv"
+    echo "left running as project $COMPOSE_PROJECT_NAME until the next run; its secrets are in $CAUSEWAY_SECRETS_DIR"
   else
     "${compose[@]}" down -v --timeout 20 >/dev/null 2>&1 || true
     rm -rf "$work"
   fi
   exit "$code"
+}
+
+# By label, so that it needs neither the ports nor the secrets of the run that left it behind.
+remove_leftovers() {
+  local filter=label=com.docker.compose.project=$COMPOSE_PROJECT_NAME
+  docker ps -aq --filter "$filter" | xargs -r docker rm -f >/dev/null
+  docker volume ls -q --filter "$filter" | xargs -r docker volume rm >/dev/null
+  docker network ls -q --filter "$filter" | xargs -r docker network rm >/dev/null
 }
 
 image_build() { # TAG ARGUMENT...: quiet unless it fails
@@ -111,6 +119,17 @@ check_hardening() {
   row "published ports (8010 is the trial's receiver)" "${published[*]}"
 }
 
+# No secret's text in what anybody with access to the engine sees: configurations, process lists, logs.
+check_secrets() {
+  local id
+  grep -rhoE '[A-Za-z0-9_+/=-]{40,}' "$CAUSEWAY_SECRETS_DIR" >"$work/secret-texts"
+  for id in $(containers); do
+    { docker inspect "$id"; docker top "$id" 2>/dev/null || true; docker logs "$id" 2>&1; } >"$work/seen"
+    if grep -qFf "$work/secret-texts" "$work/seen"; then echo "a secret shows in $(docker inspect --format '{{.Name}}' "$id")" >&2; return 1; fi
+  done
+  row "$(wc -l <"$work/secret-texts") secrets: none in configuration, processes, logs" "yes"
+}
+
 job() { "$python" deploy/try/main_job.py --state "$work/job.json" "$@"; }
 to_stream() { # FIRST COUNT: put events on the queue as another system inside the network would
   local answers
@@ -120,47 +139,61 @@ to_stream() { # FIRST COUNT: put events on the queue as another system inside th
 }
 
 main_job() {
+  local started
   job prepare --credentials-url "http://127.0.0.1:$CAUSEWAY_CREDENTIALS_PORT" --dispatcher-url "http://127.0.0.1:$CAUSEWAY_DISPATCHER_PORT" \
     --platform-key-file "$CAUSEWAY_SECRETS_DIR/platform_key" \
     --receiver-url http://receiver:8010/ --receiver-counts-url "http://127.0.0.1:$CAUSEWAY_RECEIVER_PORT/counts"
+  started=$(now)
   to_stream 1 300
   job publish --first 301 --count 200
-  row "main job, 300 events queued and 200 over HTTP" "$(job settle --expected 500)"
+  row "main job, 300 events queued and 200 over HTTP" "$(job settle --expected 500), $(since "$started") s"
 }
 
 # Kills as the kernel would. A container in the engine's own process namespace does it, because 'docker kill' counts as a wish to
-# stop, from inside a container its first process cannot be killed, and the engine may run in a virtual machine.
+# stop, from inside a container its first process cannot be killed, and the engine may run in a virtual machine. It waits on its
+# input, so that the kill falls in the middle of the work.
 kill_worker() {
-  local id pid killed
+  local id pid killed at
   id=$(containers webhook-dispatcher-worker | head -1)
   pid=$(docker inspect --format '{{.State.Pid}}' "$id")
-  to_stream 501 1000
-  docker run --rm --pid host --network none --user 0:0 "causeway/webhook-dispatcher:$CAUSEWAY_VERSION" \
-    python -c 'import os, sys; os.kill(int(sys.argv[1]), 9)' "$pid"
+  to_stream 501 5000 &
+  job reached --verified 800 | docker run -i --rm --pid host --network none --user 0:0 "causeway/webhook-dispatcher:$CAUSEWAY_VERSION" \
+    python -c 'import os, sys; sys.stdin.readline(); os.kill(int(sys.argv[1]), 9)' "$pid"
   killed=$(now)
+  at=$(job reached --verified 0)
+  wait $!
+  ((at < 5500)) || { echo "the kill came after the last delivery and proves nothing" >&2; return 1; }
   until [[ $(docker inspect --format '{{.State.Running}} {{.State.Pid}}' "$id") =~ ^true\ [1-9] && $(docker inspect --format '{{.State.Pid}}' "$id") != "$pid" ]]; do
     sleep 0.1
   done
-  row "worker killed (-9) under load: runs again after" "$(since "$killed") s, restarts: $(docker inspect --format '{{.RestartCount}}' "$id")"
+  row "worker killed (-9) in the middle of 5000 events" "after $((at - 500)); restarts: $(docker inspect --format '{{.RestartCount}}' "$id"), running after $(since "$killed") s"
+  row "  all of them delivered" "$(job settle --expected 5500), $(since "$killed") s after the kill"
   wait_healthy 60 webhook-dispatcher-worker
   row "  healthy again after" "$(since "$killed") s"
-  row "  1000 events queued around the kill" "$(job settle --expected 1500)"
-  to_stream 1501 100
-  job publish --first 1601 --count 100
-  row "  100 queued and 100 over HTTP afterwards" "$(job settle --expected 1700)"
+  to_stream 5501 100
+  job publish --first 5601 --count 100
+  row "  100 queued and 100 over HTTP afterwards" "$(job settle --expected 5700)"
 }
 
-# Exit codes after SIGTERM; 143 is uvicorn's way of saying that it ended by that signal in order.
+memory() {
+  local name usage
+  while read -r name usage; do
+    row "memory of ${name#"$COMPOSE_PROJECT_NAME"[-_]}" "$usage"
+  done < <("${compose[@]}" ps -q | xargs docker stats --no-stream --format '{{.Name}} {{.MemUsage}}' | grep -v ' 0B / 0B' | sort)
+}
+
+# Exit code 0 after the stop signal says that a process finished its work; 137 that it had to be killed.
 stop() {
   local started codes
   started=$(now)
   "${compose[@]}" stop >/dev/null 2>&1
   codes=$(containers | xargs docker inspect --format '{{.Name}} {{.State.ExitCode}}')
   row "seconds to stop in order" "$(since "$started")"
-  if grep -vE ' (0|143)$' <<<"$codes" >&2; then echo "did not end in order" >&2; return 1; fi
+  if grep -vE ' 0$' <<<"$codes" >&2; then echo "did not end in order" >&2; return 1; fi
   row "exit codes after SIGTERM" "$(awk '{ print $2 }' <<<"$codes" | sort | uniq -c | awk '{ printf "%s× %s  ", $1, $2 }')"
 }
 
+remove_leftovers
 trap finish EXIT
 say "build"
 build
@@ -168,10 +201,13 @@ deploy/make-secrets.sh
 say "up"
 start
 check_hardening
+check_secrets
 say "the main job"
 main_job
 say "kill a worker"
 kill_worker
+check_secrets
+memory
 if [[ ${CAUSEWAY_KEEP:-0} != 1 ]]; then
   say "stop"
   stop

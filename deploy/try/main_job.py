@@ -2,8 +2,8 @@
 """The main job, driven from outside through the published APIs: ``deploy/containers.sh`` runs these steps in order.
 
 ``prepare`` makes a tenant, its keys and a webhook to the receiver; ``stream`` prints events as queue commands; ``publish`` sends
-events over HTTP; ``settle`` waits until the receiver verified every event and the ledger balances. Between steps a state file
-(mode 0600) holds the ids and keys.
+events over HTTP; ``reached`` waits until the receiver verified so many; ``settle`` waits until it verified every event and the
+ledger balances. Between steps a state file (mode 0600) holds the ids and keys.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import httpx2
 _STREAM = "causeway:events"
 _BATCH_EVENTS = 100
 _REQUEST_TIMEOUT_SECONDS = 15.0
-_POLL_SECONDS = 0.25
+_POLL_SECONDS = 0.05
 _NODES = 3
 
 
@@ -80,27 +80,43 @@ def publish(job: Job, *, first: int, count: int) -> None:
             raise SystemExit(f"published {len(batch)} events, accepted were {answer['accepted']}")
 
 
-def settle(job: Job, *, expected: int, within_seconds: float) -> dict[str, Any]:
+def reached(job: Job, *, verified: int, within_seconds: float) -> int:
+    """Wait until the receiver verified that many distinct events; return how many it were by then."""
+    deadline = time.monotonic() + within_seconds
+    while (counts := _received(job))["verified"] < verified:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"not reached in time: {json.dumps(counts)}")
+        time.sleep(_POLL_SECONDS)
+    return counts["verified"]
+
+
+def settle(job: Job, *, expected: int, within_seconds: float) -> str:
     """Wait until ``expected`` distinct events are verified at the receiver and delivered by the ledger, which must balance."""
     owner = _client(job.dispatcher_url, job.owner_key)
-    receiver = httpx2.Client(timeout=_REQUEST_TIMEOUT_SECONDS, trust_env=False)
-    started = time.monotonic()
+    deadline = time.monotonic() + within_seconds
     while True:
-        counts = receiver.get(job.receiver_counts_url).raise_for_status().json()
+        counts = _received(job)
         ledger = owner.get("/v1/ledger", params={"webhook_id": job.webhook_id}).raise_for_status().json()
-        seconds = round(time.monotonic() - started, 1)
-        seen = {"expected": expected, "seconds": seconds, "receiver": counts, "ledger": ledger}
         if counts["refused"]:
-            raise SystemExit(f"the receiver refused signatures: {json.dumps(seen)}")
-        if counts["verified"] == expected and _settled(ledger, expected=expected):
-            return seen
-        if seconds > within_seconds:
-            raise SystemExit(f"not settled in time: {json.dumps(seen)}")
+            raise SystemExit(f"the receiver refused signatures: {json.dumps(counts)}")
+        if counts["verified"] == expected and _is_settled(ledger, expected=expected):
+            return (
+                f"{counts['verified']} verified, {counts['repeated']} repeated, {counts['refused']} refused; "
+                f"ledger: {ledger['matched']} owed = {ledger['delivered']} delivered, balanced"
+            )
+        if time.monotonic() > deadline:
+            raise SystemExit(f"not settled in time, expected {expected}: {json.dumps([counts, ledger])}")
         time.sleep(_POLL_SECONDS)
 
 
-def _settled(ledger: dict[str, Any], *, expected: int) -> bool:
-    return bool(ledger["balanced"]) and ledger["delivered"] == expected
+def _received(job: Job) -> dict[str, int]:
+    answer = httpx2.get(job.receiver_counts_url, timeout=_REQUEST_TIMEOUT_SECONDS, trust_env=False)
+    counts: dict[str, int] = answer.raise_for_status().json()
+    return counts
+
+
+def _is_settled(ledger: dict[str, Any], *, expected: int) -> bool:
+    return bool(ledger["balanced"]) and ledger["matched"] == ledger["delivered"] == expected
 
 
 def _events(*, first: int, count: int) -> Iterator[dict[str, Any]]:
@@ -153,9 +169,12 @@ def _parser() -> argparse.ArgumentParser:
         sending = steps.add_parser(name)
         sending.add_argument("--first", type=int, required=True)
         sending.add_argument("--count", type=int, required=True)
+    reaching = steps.add_parser("reached")
+    reaching.add_argument("--verified", type=int, required=True)
     settling = steps.add_parser("settle")
     settling.add_argument("--expected", type=int, required=True)
-    settling.add_argument("--within-seconds", type=float, default=90.0)
+    for waiting in (reaching, settling):
+        waiting.add_argument("--within-seconds", type=float, default=90.0)
     return parser
 
 
@@ -170,9 +189,10 @@ def main() -> None:
         stream(job, first=args.first, count=args.count)
     elif args.step == "publish":
         publish(job, first=args.first, count=args.count)
+    elif args.step == "reached":
+        sys.stdout.write(f"{reached(job, verified=args.verified, within_seconds=args.within_seconds)}\n")
     else:
-        settled = settle(job, expected=args.expected, within_seconds=args.within_seconds)
-        sys.stdout.write(json.dumps(settled) + "\n")
+        sys.stdout.write(settle(job, expected=args.expected, within_seconds=args.within_seconds) + "\n")
 
 
 if __name__ == "__main__":

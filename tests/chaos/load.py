@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -24,8 +25,8 @@ TYPES = (
     "transfer.approved.node.1",
 )
 STREAM_SHARE = 0.6
-EVENTS_PER_SECOND = 500
-_PIPELINE = 25
+EVENTS_PER_SECOND = 1_000
+_PIPELINE = 100
 _BATCH = 10
 _HTTP_TASKS = 2
 _RETRY_SECONDS = 0.1
@@ -47,11 +48,11 @@ class Destination:
 
 
 DESTINATIONS = (
-    Destination(name="every", events=("withdrawal.*",)),
+    Destination(name="every", events=("withdrawal.*",), delay_seconds=0.05),
     Destination(name="first", events=("withdrawal.*",), trigger="first"),
     Destination(name="some", events=("withdrawal.approved.node.2", "prop_trading.*")),
     Destination(name="flaky", events=("prop_trading.*", "kyc.*"), fails_one_in=7),
-    Destination(name="slow", events=("kyc.*",), delay_seconds=0.05),
+    Destination(name="slow", events=("kyc.*",), delay_seconds=0.2),
     Destination(name="transfers", events=("transfer.*",)),
 )
 
@@ -67,6 +68,10 @@ class Published:
     """The longest that a publisher had to try until it was answered."""
     recognised: int = 0
     """Events that an answer over HTTP called duplicates: accepted before, though that answer was lost."""
+
+    def ids(self) -> set[str]:
+        """Return the ids of the events that were answered for."""
+        return {*self.over_http, *self.to_stream}
 
     def count(self) -> int:
         """Return how many events were answered for."""
@@ -149,7 +154,7 @@ class Load:
         queue: Redis = Redis.from_url(self._info["queue"]["url"], socket_timeout=5)
         for chunk in _chunks(list(numbers), _PIPELINE):
             await self._pace(chunk[0])
-            await self._repeat(lambda chunk=chunk: self._add(queue, chunk), len(chunk))  # type: ignore[misc]
+            await self._repeat(partial(self._add, queue, chunk), len(chunk))
         await queue.aclose()
 
     async def _add(self, queue: Redis, numbers: Sequence[int]) -> None:
@@ -166,7 +171,7 @@ class Load:
         async with self._stack.client("webhook-dispatcher", "owner") as client:
             for numbers in batches:
                 await self._pace(numbers[0])
-                await self._repeat(lambda numbers=numbers: self._post(client, numbers), len(numbers))  # type: ignore[misc]
+                await self._repeat(partial(self._post, client, numbers), len(numbers))
 
     async def _post(self, client: httpx2.AsyncClient, numbers: Sequence[int]) -> None:
         items = [event(number, self.run) for number in numbers]

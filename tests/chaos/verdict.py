@@ -109,7 +109,7 @@ def judge(load: Load, books: Books, happened: Sequence[Happened]) -> None:
     again = {(name, event_id) for name, ids in books.accepted.items() for event_id, times in ids.items() if times > 1}
     assert again <= books.unknown, "delivered twice without having been in flight at a fault"
     assert books.counts["again"] <= books.unknown_attempts
-    assert books.unknown_attempts <= SLOTS_PER_WORKER * sum(item.workers_killed for item in happened)
+    assert books.unknown_attempts <= SLOTS_PER_WORKER * sum(item.workers_cut_off for item in happened)
 
 
 def figures(load: Load, books: Books, happened: Sequence[Happened], *, started_at: float) -> dict[str, Any]:

@@ -32,7 +32,9 @@ class Answer:
     def raw(self) -> bytes:
         """Return the bytes of the answer."""
         head = f"HTTP/1.1 {self.status} {http.HTTPStatus(self.status).phrase}\r\ncontent-length: {len(self.body)}\r\n"
-        return (head + "".join(f"{name}: {value}\r\n" for name, value in self.headers) + "\r\n").encode() + self.body
+        return (head + "".join(f"{name}: {value}\r\n" for name, value in self.headers) + "\r\n").encode(
+            "latin-1"
+        ) + self.body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,7 @@ class Hook:
     """One URL of the receiver. ``answers`` are used up in order, then ``otherwise`` is given."""
 
     url: str
+    webhook_id: str = ""
     secrets: list[str] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     otherwise: Answer = Answer()
@@ -85,10 +88,10 @@ class Hook:
         """Return the webhook-id of each request, in the order they came."""
         return [item.webhook_id for item in self.received]
 
-    def release(self, answer: Answer | None = None) -> None:
-        """Answer the requests that are held."""
-        held, self.held = self.held, []
-        for transport in held:
+    def release(self, answer: Answer | None = None, *, count: int | None = None) -> None:
+        """Answer the requests that are held, or the first ``count`` of them."""
+        released, self.held = self.held[:count], [] if count is None else self.held[count:]
+        for transport in released:
             self.in_flight -= 1
             transport.write((answer or Answer()).raw())
 

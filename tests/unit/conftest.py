@@ -3,7 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from pytest_socket import disable_socket, enable_socket
+
+
+@pytest.fixture(autouse=True)
+def _default_logging() -> None:
+    """Set logging back to what it is before any application of another test has set a level."""
+    structlog.reset_defaults()
 
 
 @pytest.fixture(autouse=True)

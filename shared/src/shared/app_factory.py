@@ -12,13 +12,16 @@ import orjson
 from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import PlainTextResponse
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import Match
 
 from shared.access.dependencies import key_limiter_of, required_scope
 from shared.database import Database
 from shared.problems import (
+    FRAME_PROBLEMS,
     PROBLEM_MEDIA_TYPE,
     MethodNotAllowed,
     NotFound,
@@ -26,6 +29,7 @@ from shared.problems import (
     Problem,
     UnsupportedMediaType,
     ValidationFailed,
+    problem_responses,
 )
 from shared.request_body import ProblemRaisedWhileReadingError
 from shared.request_envelope import RequestEnvelope
@@ -82,7 +86,7 @@ def create_service_app(
     app.state.registry = registry
     app.state.key_limiter = key_limiter_of(settings)
     app.add_middleware(RequestEnvelope, metrics=HttpMetrics(registry), trusted_proxies=settings.trusted_proxies)
-    _answer_problems(app)
+    _answer_problems(app, routers)
     for router in routers:
         app.include_router(router)
     _add_health(app, registry)
@@ -90,7 +94,7 @@ def create_service_app(
     return app
 
 
-def _answer_problems(app: FastAPI) -> None:
+def _answer_problems(app: FastAPI, routers: Sequence[APIRouter]) -> None:
     async def problem_raised(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, Problem)
         return problem_response(request, exc)
@@ -104,6 +108,10 @@ def _answer_problems(app: FastAPI) -> None:
 
     async def http_exception(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, StarletteHTTPException)
+        if exc.status_code == MethodNotAllowed.status:
+            allowed = _methods_at(request, routers)
+            headers = {"Allow": ", ".join(allowed)} if allowed else exc.headers
+            return problem_response(request, MethodNotAllowed(headers=headers))
         return problem_response(request, _problem_of_http_exception(exc))
 
     app.add_exception_handler(Problem, problem_raised)
@@ -122,11 +130,18 @@ def problem_response(request: Request, problem: Problem) -> Response:
     )
 
 
+def _methods_at(request: Request, routers: Sequence[APIRouter]) -> list[str]:
+    """Return every method of the path: Starlette names those of the first route alone, and RFC 9110 §15.5.6 wants all."""
+    methods: set[str] = set()
+    for route in (route for router in routers for route in router.routes):
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= getattr(route, "methods", set())
+    return sorted(methods)
+
+
 def _problem_of_http_exception(exc: StarletteHTTPException) -> Problem:
     if isinstance(exc, ProblemRaisedWhileReadingError):
         return exc.problem
-    if exc.status_code == MethodNotAllowed.status:
-        return MethodNotAllowed(headers=exc.headers)
     if exc.status_code == NotFound.status:
         return NotFound("There is no such path.")
     if isinstance(exc, HTTPException) and exc.status_code < ValidationFailed.status:
@@ -144,7 +159,7 @@ def _validation_problem(exc: RequestValidationError) -> Problem:
             continue
         place, *path = error["loc"] or ("body",)
         pointer = pointer_of(tuple(path)) if place == "body" else "/".join(str(part) for part in (place, *path))
-        errors.append({"pointer": pointer, "detail": error["msg"]})
+        errors.append({"pointer": pointer, "detail": error["msg"].removeprefix("Value error, ")})
         if place == "path" and isinstance(error.get("ctx", {}).get("error"), MalformedIdError):
             return NotFound()
     return ValidationFailed(errors=errors)
@@ -153,17 +168,27 @@ def _validation_problem(exc: RequestValidationError) -> Problem:
 def _add_health(app: FastAPI, registry: CollectorRegistry) -> None:
     router = APIRouter(tags=["health"])
 
+    readiness = {"application/json": {"schema": {"type": "object", "required": ["status", "failing"]}}}
+
     @router.get("/livez", summary="The process runs")
     async def livez() -> dict[str, str]:
         return {"status": "ok"}
 
-    @router.get("/readyz", summary="Every part it needs answers", responses={503: {"description": "A part does not"}})
+    @router.get(
+        "/readyz",
+        summary="Every part it needs answers",
+        responses={200: {"content": readiness}, 503: {"description": "A part does not", "content": readiness}},
+    )
     async def readyz(request: Request) -> Response:
         failing = await failing_parts(request.app.state.resources.checks())
         body = {"status": "failing" if failing else "ok", "failing": failing}
         return Response(orjson.dumps(body), status_code=503 if failing else 200, media_type="application/json")
 
-    @router.get("/metrics", summary="Prometheus metrics")
+    @router.get(
+        "/metrics",
+        summary="Prometheus metrics",
+        response_class=PlainTextResponse,
+    )
     async def metrics() -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
@@ -191,6 +216,11 @@ def _openapi(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
     schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     components = schema.setdefault("components", {})
     components.setdefault("schemas", {})["Problem"] = _PROBLEM_SCHEMA
+    components["responses"] = {
+        problem.__name__: described
+        for problem in FRAME_PROBLEMS
+        for described in problem_responses(problem, common=False).values()
+    }
     components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "An API key or access token."},
         "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -202,6 +232,9 @@ def _openapi(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
         for method in getattr(route, "methods", ()):
             operation = schema["paths"][getattr(route, "path_format", "")][method.lower()]
             operation["security"] = [{"bearer": []}, {"api_key": []}]
+            if "requestBody" in operation:
+                status = str(UnsupportedMediaType.status)
+                operation["responses"][status] = {"$ref": f"#/components/responses/{UnsupportedMediaType.__name__}"}
             operation["description"] = f"{operation.get('description', '')}\n\nScope: `{scope}`.".strip()
     app.openapi_schema = schema
     return schema

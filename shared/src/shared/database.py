@@ -20,6 +20,8 @@ _IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000
 _CONNECT_TIMEOUT_SECONDS = 5
 # SQLSTATE classes: connection exceptions, operator intervention (shutdown, crash, starting up), insufficient resources.
 _UNAVAILABLE_SQLSTATES = ("08", "57P", "53")
+# Data exception, integrity constraint violation, program limit exceeded.
+_DATA_SQLSTATES = ("22", "23", "54")
 
 
 class Database:
@@ -42,7 +44,10 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_timeout=10,
-            pool_pre_ping=False,
+            # A request finds out that its connection died in an outage before it uses it; hot statements are repeated anyway.
+            pool_pre_ping=not plan_once,
+            # Parameters hold payloads and hashes, and an error's text reaches the log.
+            hide_parameters=True,
             pool_use_lifo=True,
             json_serializer=lambda value: orjson.dumps(value).decode(),
             json_deserializer=orjson.loads,
@@ -102,3 +107,15 @@ def is_unavailable(exc: BaseException) -> bool:
         sqlstate = getattr(exc.orig, "sqlstate", None) or ""
         return exc.connection_invalidated or sqlstate.startswith(_UNAVAILABLE_SQLSTATES)
     return isinstance(exc, OSError | PoolTimeoutError | InterfaceError)
+
+
+def refuses_data(exc: BaseException) -> bool:
+    """Tell whether the server says that the data cannot be stored, now or later.
+
+    Anything else ends some time: a deadlock, a timeout, a full disk, a standby not promoted yet. Without an SQLSTATE the driver
+    could not even send the data.
+    """
+    if not isinstance(exc, DBAPIError) or is_unavailable(exc):
+        return False
+    sqlstate = getattr(exc.orig, "sqlstate", None)
+    return sqlstate is None or str(sqlstate).startswith(_DATA_SQLSTATES)

@@ -1,6 +1,6 @@
 """A file whose age tells whether the event loop still turns: a worker has no port that a health check could ask.
 
-Written by every worker process that is given ``CAUSEWAY_HEARTBEAT_FILE``; ``deploy/healthcheck.py`` judges the age.
+Used by every worker process that is given ``CAUSEWAY_HEARTBEAT_FILE``; ``deploy/healthcheck.py`` judges the age.
 """
 
 import asyncio

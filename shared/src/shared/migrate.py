@@ -56,7 +56,7 @@ def _migrate(connection: Connection, package: str, revision: str, upwards: bool)
     config.set_main_option("script_location", str(migrations_of(package)))
     config.set_main_option("path_separator", "os")
     script = ScriptDirectory.from_config(config)
-    steps = script._upgrade_revs if upwards else script._downgrade_revs  # noqa: SLF001 - the hook alembic.command itself uses
+    steps = script._upgrade_revs if upwards else script._downgrade_revs
 
     with EnvironmentContext(config, script, fn=lambda current, _context: steps(revision, current)) as environment:
         environment.configure(connection=connection, target_metadata=MetaData())

@@ -2,16 +2,30 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from shared.problems import ValidationFailed
 
 LIMIT_MAX = 200
 LIMIT_DEFAULT = 50
+CURSOR_PATTERN = "^[A-Za-z0-9_-]{22}$"
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def _with_offset(value: object) -> object:
+    if isinstance(value, str) and not _RFC3339.fullmatch(value):
+        raise ValueError("a time of RFC 3339 with an offset is required (in a URL, + is written %2B)")
+    return value
+
+
+FilterTime = Annotated[AwareDatetime, BeforeValidator(_with_offset)]
+"""A time that a list is filtered by. Without an offset it would mean whatever zone the server happens to be in."""
 
 Item = TypeVar("Item")
 Row = TypeVar("Row")
@@ -23,7 +37,7 @@ class PageQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: Annotated[int, Field(ge=1, le=LIMIT_MAX, description="How many to return.")] = LIMIT_DEFAULT
-    cursor: Annotated[str | None, Field(max_length=128, description="`next_cursor` of the page before.")] = None
+    cursor: Annotated[str | None, Field(pattern=CURSOR_PATTERN, description="`next_cursor` of the page before.")] = None
 
     @property
     def position(self) -> UUID | None:

@@ -188,8 +188,8 @@ class PayloadTooLarge(Problem):
 
     status, code, title = 413, "payload_too_large", "Payload too large"
 
-    def __init__(self, limit_bytes: int) -> None:
-        super().__init__(f"The body may have at most {limit_bytes} bytes.")
+    def __init__(self, limit_bytes: int, *, errors: Sequence[PointedError] = ()) -> None:
+        super().__init__(f"The body may have at most {limit_bytes} bytes.", errors=errors)
 
 
 class UnsupportedMediaType(Problem):
@@ -257,6 +257,21 @@ COMMON_PROBLEMS: tuple[type[Problem], ...] = (
     ValidationFailed,
     PayloadTooLarge,
     TooManyRequests,
+    HeadersTooLarge,
+    InternalError,
+    ServiceUnavailable,
+)
+
+#: What any request can answer, also one that no documented call is for.
+FRAME_PROBLEMS: tuple[type[Problem], ...] = (
+    CredentialInUrl,
+    DuplicateHeader,
+    MalformedHeader,
+    NotFound,
+    MethodNotAllowed,
+    ValidationFailed,
+    UnsupportedMediaType,
+    HeadersTooLarge,
     InternalError,
     ServiceUnavailable,
 )

@@ -24,6 +24,12 @@ class ProblemRaisedWhileReadingError(HTTPException):
         self.problem = problem
 
 
+def body_bytes_at_most(request: Request, *, bytes_max: int) -> int:
+    """Return how many bytes the body can have: what it declares, else ``bytes_max``."""
+    declared = request.headers.get("content-length", "")
+    return min(int(declared), bytes_max) if declared.isdigit() else bytes_max
+
+
 async def read_body(request: Request, *, bytes_max: int) -> bytes:
     """Return the whole body; raises PayloadTooLarge as soon as the limit is passed, without reading on."""
     declared = request.headers.get("content-length", "")

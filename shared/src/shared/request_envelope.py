@@ -23,8 +23,10 @@ from shared.problems import (
     HeadersTooLarge,
     InternalError,
     MalformedHeader,
+    NotFound,
     Problem,
     ServiceUnavailable,
+    ValidationFailed,
 )
 from shared.settings import Network
 from shared.telemetry import HttpMetrics
@@ -151,12 +153,18 @@ def _check_headers(scope: Scope) -> None:
 
 def _check_url(scope: Scope) -> None:
     query = scope["query_string"].decode("latin-1")
+    # Postgres stores no NUL: nothing can have such a name, and nothing contains it.
+    if "\0" in scope["path"]:
+        raise NotFound
     if _CREDENTIAL_TEXT.search(scope["path"]) or _CREDENTIAL_TEXT.search(query):
         raise CredentialInUrl
     if query:
         for name, value in parse_qsl(query, keep_blank_values=True):
             if name.lower() in _CREDENTIAL_PARAMETERS or _CREDENTIAL_TEXT.search(value):
                 raise CredentialInUrl
+            if "\0" in name or "\0" in value:
+                pointer = "query/" + name.replace("\0", "\ufffd")
+                raise ValidationFailed(errors=[{"pointer": pointer, "detail": "holds a NUL character"}])
 
 
 async def _answer(problem: Problem, request_id: str, send: Send) -> None:

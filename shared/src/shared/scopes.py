@@ -1,4 +1,7 @@
-"""Scopes and built-in roles: a wire contract between credentials, which grants them, and the siblings, which ask for them."""
+"""Scopes and built-in roles: a wire contract.
+
+Used by credentials, which grants them, and by the siblings, which ask for them.
+"""
 
 from typing import Final
 

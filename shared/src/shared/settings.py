@@ -96,7 +96,7 @@ class ServiceSettings(BaseSettings):
             path = environment.get(f"{variable}_FILE")
             if path is not None:
                 values[name] = Path(path).read_text(encoding="utf-8").strip()
-            elif variable in environment:
+            elif environment.get(variable):
                 values[name] = environment[variable]
         return cls(**values)
 

@@ -74,7 +74,7 @@ async def test_scopes_follow_the_release(resources: Resources) -> None:
 @pytest.mark.parametrize(
     "text",
     ["nonsense", "cw_sv_live_" + "0" * 49, key_format.generate("secret", "live")],
-    ids=["nonsense", "checksum", "kind"],
+    ids=["malformed", "wrong checksum", "other kind"],
 )
 async def test_a_text_that_is_no_service_key_is_refused(resources: Resources, text: str) -> None:
     """And the error does not show it."""

@@ -107,7 +107,7 @@ async def test_compressed_bytes_that_decode_to_nothing_are_bounded(client: Egres
     assert (response.body, response.truncated) == (b"", True)
 
 
-@pytest.mark.parametrize("raw", [b"not compressed", gzip.compress(b"cut off" * 100)[:-20]])
+@pytest.mark.parametrize("raw", [b"not compressed", gzip.compress(b"cut off" * 100, mtime=0)[:-20]])
 async def test_a_coding_that_does_not_decode_is_malformed(client: EgressClient, raw: bytes) -> None:
     """The status is known and said, but there is no answer to show."""
     async with run_peer(answer(coded_answer("gzip", raw))) as peer:

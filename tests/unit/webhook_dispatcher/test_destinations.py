@@ -94,7 +94,7 @@ def test_a_new_configuration_with_the_same_rate_keeps_the_pace() -> None:
     destinations.set_target(target(one, max_in_flight=100, rate_per_second=10))
     assert destinations.free(one) == 0
     destinations.set_target(target(one, max_in_flight=100, rate_per_second=20))
-    assert destinations.free(one) == 20
+    assert destinations.free(one) == 20 - 10  # ten are in flight, and may have started within this second
     destinations.set_target(target(one, max_in_flight=100))
     assert destinations.free(one) == 90
     assert destinations.pace_seconds(one) is None

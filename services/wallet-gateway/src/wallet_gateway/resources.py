@@ -27,9 +27,7 @@ class Resources:
 
 
 @asynccontextmanager
-async def open_resources(
-    settings: Settings, registry: CollectorRegistry, *, serves: bool
-) -> AsyncIterator[Resources]:
+async def open_resources(settings: Settings, registry: CollectorRegistry, *, serves: bool) -> AsyncIterator[Resources]:
     """Open everything; with ``serves``, also follow the revocation feed, as each API process does."""
     database = Database.open(
         settings.database_url, application_name="wallet-gateway", pool_size=settings.database_pool_size

@@ -19,6 +19,7 @@ from shared.database import Database
 from shared.egress import AddressPolicy, EgressClient
 from shared.queue import open_queue
 from shared.sealing import SealingKeyring
+from webhook_dispatcher.events.byte_budget import ByteBudget
 from webhook_dispatcher.events.service import EventAcceptance
 from webhook_dispatcher.lanes.wake_up import WakeUps
 from webhook_dispatcher.settings import Settings
@@ -37,6 +38,7 @@ class ApiResources:
     access_check: Check
     webhooks: Webhooks
     acceptance: EventAcceptance
+    publish_budget: ByteBudget
     wake_ups: WakeUps
 
     def checks(self) -> Mapping[str, Check]:
@@ -110,6 +112,7 @@ async def open_api_resources(settings: Settings, registry: CollectorRegistry) ->
             access_check=access.check,
             webhooks=Webhooks(keyring=keyring, policy=AddressPolicy(settings.egress_allow_cidrs)),
             acceptance=EventAcceptance(intake_database),
+            publish_budget=ByteBudget(settings.publish_bytes_in_flight),
             wake_ups=WakeUps(queue),
         )
 

@@ -13,11 +13,14 @@ class Settings(ServiceSettings):
 
     stream: str = "causeway:events"
     stream_group: str = "webhook-dispatcher"
-    stream_claim_idle_seconds: float = Field(default=10.0, gt=0)
+    stream_claim_idle_seconds: float = Field(default=5.0, gt=0)
     """An entry read by a consumer that has not committed it for so long is taken over by another."""
 
-    lease_seconds: float = Field(default=5.0, ge=1)
+    lease_seconds: float = Field(default=5.0, ge=2)
     """How long a lane stays with a worker that no longer renews; so long a kill -9 can delay its lanes."""
+
+    publish_bytes_in_flight: int = Field(default=64 * 1024 * 1024, ge=16 * 1024 * 1024)
+    """Bytes of published bodies that one API process works on at once; more wait their turn."""
 
     slots: int = Field(default=500, ge=1, le=5000)
     """Requests in flight at once, per worker."""

@@ -3,7 +3,7 @@
 It stands on aiohttp's connector and response parser but not on ``aiohttp.ClientSession``. A session sends an idempotent
 request (PUT, DELETE) a second time by itself when a pooled connection turns out to be dead; here a request is written once,
 in one place, so whether it was sent is never a guess. Redirects, cookies, environment proxies and netrc are session features too,
-and do not exist here. It also takes about half of the CPU a session takes.
+and do not exist here. A session also takes a third to a half more CPU.
 """
 
 import asyncio

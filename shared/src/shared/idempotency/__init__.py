@@ -30,23 +30,27 @@ class IdempotencyKey:
     fingerprint: bytes
 
 
-async def _idempotency_key(
-    request: Request,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            description="Any text of 1-255 printable characters; a repeated request with it does nothing twice.",
-            max_length=255,
-        ),
-    ] = None,
-) -> IdempotencyKey | None:
-    if idempotency_key is None:
+IdempotencyHeader = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="Any text of 1-255 printable characters; a repeated request with it does nothing twice.",
+    ),
+]
+
+
+def idempotency_key_of(request: Request, header: str | None, body: bytes) -> IdempotencyKey | None:
+    """Return the key of a request whose body was read already; raises MalformedHeader."""
+    if header is None:
         return None
-    if not _KEY.fullmatch(idempotency_key):
+    if not _KEY.fullmatch(header):
         raise MalformedHeader("Idempotency-Key takes 1-255 printable ASCII characters without spaces.")
-    body = await request.body()
     identity = f"{request.method} {request.url.path}\0".encode() + body
-    return IdempotencyKey(key=idempotency_key, fingerprint=hashlib.sha256(identity).digest())
+    return IdempotencyKey(key=header, fingerprint=hashlib.sha256(identity).digest())
+
+
+async def _idempotency_key(request: Request, header: IdempotencyHeader = None) -> IdempotencyKey | None:
+    return None if header is None else idempotency_key_of(request, header, await request.body())
 
 
 OptionalIdempotencyKey = Annotated[IdempotencyKey | None, Depends(_idempotency_key)]

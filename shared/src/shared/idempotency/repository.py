@@ -71,7 +71,7 @@ async def keep(session: AsyncSession, *, realm: Realm, key: str, answer: KeptAns
 
 
 async def forget_older_than(session: AsyncSession, *, hours: int) -> None:
-    """Remove answers whose time is over (at least 24 h, http-api.md)."""
+    """Remove answers whose time is over (at least 24 h)."""
     await session.execute(
         text("DELETE FROM idempotency_keys WHERE created_at < now() - make_interval(hours => :hours)"), {"hours": hours}
     )

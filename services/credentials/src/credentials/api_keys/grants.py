@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from credentials.api_keys.errors import EnvironmentMismatch, ScopeEscalation
-from shared.access import Principal
 from shared.key_format import Environment, Kind
+from shared.principals import Principal
 from shared.problems import PointedError, ValidationFailed
 from shared.scopes import BUILT_IN_ROLES, PLATFORM_SCOPES, PUBLIC_SCOPES, TENANT_SCOPES
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from credentials.api_keys import last_uses_repository
 from credentials.api_keys.last_uses_repository import LastUse
 from credentials.merged_writes import MergedWrites
-from shared.access import Address
+from shared.principals import Address
 
 
 class LastUses(MergedWrites[tuple[UUID, int], LastUse]):

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.access import Address
+from shared.principals import Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

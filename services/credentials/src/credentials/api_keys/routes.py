@@ -6,8 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from credentials.api_keys import changes, service
+from credentials.api_keys.callers import require_owner
 from credentials.api_keys.errors import ApiKeyRevoked, EnvironmentMismatch, ScopeEscalation
-from credentials.api_keys.owner import KeyCaller, require_owner
+from credentials.api_keys.owner import KeyCaller
 from credentials.api_keys.schemas import (
     ApiKeyChange,
     ApiKeyCreate,
@@ -25,7 +26,12 @@ from credentials.security_tokens.whoami import SecurityTokenWhoAmI, whoami_of_to
 from shared.database import Transaction
 from shared.idempotency import OptionalIdempotencyKey, answer_once
 from shared.pagination import Page
-from shared.problems import IdempotencyInProgress, IdempotencyMismatch, NotFound, problem_responses
+from shared.problems import (
+    IdempotencyInProgress,
+    IdempotencyMismatch,
+    NotFound,
+    problem_responses,
+)
 from shared.request_body import StrictRoute
 
 router = APIRouter(prefix="/v1", tags=["api keys"], route_class=StrictRoute)

@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
-from credentials.api_keys.owner import KeyCaller, require_owner
+from credentials.api_keys.callers import require_owner
+from credentials.api_keys.owner import KeyCaller
 from credentials.audit import log
 from credentials.audit.schemas import AuditEntryView, AuditFilters, AuditQuery
 from shared.database import Transaction

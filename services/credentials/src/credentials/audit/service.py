@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from credentials.audit import repository
 from credentials.audit.chain import AuditEntry, canonical_json, entry_hash
 from shared import typeids
-from shared.access import Address, Principal
+from shared.principals import Address, Principal
 
 PLATFORM_CHAIN = UUID(int=0)
 """The chain of what belongs to no tenant."""

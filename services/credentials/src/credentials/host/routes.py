@@ -4,7 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request
 
-from credentials.api_keys.owner import KeyCaller, require_owner
+from credentials.api_keys.callers import require_owner
+from credentials.api_keys.owner import KeyCaller
 from credentials.host.schemas import Host, host_of
 from shared.problems import problem_responses
 from shared.request_body import StrictRoute

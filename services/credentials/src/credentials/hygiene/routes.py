@@ -5,7 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from credentials.api_keys.owner import KeyCaller, require_owner
+from credentials.api_keys.callers import require_owner
+from credentials.api_keys.owner import KeyCaller
 from credentials.hygiene import service
 from credentials.hygiene.schemas import KeyFindings
 from shared.database import Transaction

@@ -5,8 +5,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 
+from credentials.api_keys.callers import require_owner
 from credentials.api_keys.errors import EnvironmentMismatch, ScopeEscalation
-from credentials.api_keys.owner import KeyCaller, require_owner
+from credentials.api_keys.owner import KeyCaller
 from credentials.api_keys.schemas import ApiKeyCreated, created_view_of
 from credentials.api_keys.service import IssuedKey
 from credentials.key_pairs import service

@@ -5,8 +5,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 
+from credentials.api_keys.callers import require_owner
 from credentials.api_keys.errors import EnvironmentMismatch, ScopeEscalation
-from credentials.api_keys.owner import KeyCaller, require_owner
+from credentials.api_keys.owner import KeyCaller
 from credentials.api_keys.schemas import ApiKeyCreated, ApiKeyIdInPath, ApiKeyView, created_view_of, view_of
 from credentials.key_rotation import service
 from credentials.key_rotation.errors import ApiKeyNotActive, NothingToUndo, TooManyVersions

@@ -10,9 +10,9 @@ from uuid import UUID
 
 from credentials.api_keys.grants import effective_scopes, holdable_scopes
 from shared import typeids
-from shared.access import Address, Principal
 from shared.access.jwt import AccessToken
 from shared.key_format import Environment, Kind
+from shared.principals import Address, Principal
 from shared.settings import Network
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from credentials.verification.service import Verdict
-from shared.access import principal_to_wire
+from shared.principals import principal_to_wire
 
 
 class VerifyRequest(BaseModel):

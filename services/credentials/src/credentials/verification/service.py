@@ -21,11 +21,11 @@ from credentials.verification.judgement import Reason, StoredKey, judge, judge_t
 from credentials.verification.key_hashing import PepperRing
 from credentials.verification.memory import Found, Memory
 from shared import key_format
-from shared.access import AccessUnavailableError, Address, Principal
 from shared.access.guesses import GuessLimiter
 from shared.access.jwt import AccessToken
 from shared.database import Database, is_unavailable
 from shared.key_format import Kind
+from shared.principals import AccessUnavailableError, Address, Principal
 from shared.scopes import PLATFORM_SCOPES, TENANT_SCOPES
 
 _READS_MAX = 3

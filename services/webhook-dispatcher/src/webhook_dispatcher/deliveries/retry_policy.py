@@ -1,6 +1,6 @@
 """What follows an attempt. Pure: the whole decision stands on this page, and is tested as a table.
 
-Schedule and bounds: delivery-engine design, "Retries" and "Health of a destination".
+Schedule and bounds stand in the constants; ``Retry-After`` is RFC 9110 §10.2.3.
 """
 
 import random

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from shared.pagination import PageQuery
+from shared.pagination import FilterTime, PageQuery
 from shared.typeids import IdInPath, TypeId
 from webhook_dispatcher.deliveries.repository import Status
 
@@ -78,8 +78,8 @@ class DeliveryListQuery(PageQuery):
     status: Status | None = None
     event_type: Annotated[str | None, Field(max_length=128)] = None
     subject: Annotated[str | None, Field(max_length=256)] = None
-    from_: Annotated[datetime | None, Field(alias="from")] = None
-    to: datetime | None = None
+    from_: Annotated[FilterTime | None, Field(alias="from")] = None
+    to: FilterTime | None = None
     q: Annotated[str | None, Field(max_length=128, description="Part of event id, type, subject or error.")] = None
 
 
@@ -89,8 +89,8 @@ class LedgerQuery(BaseModel):
     model_config = {"extra": "forbid"}
 
     webhook_id: WebhookId | None = None
-    from_: Annotated[datetime | None, Field(alias="from")] = None
-    to: datetime | None = None
+    from_: Annotated[FilterTime | None, Field(alias="from")] = None
+    to: FilterTime | None = None
 
 
 class LedgerOut(BaseModel):

@@ -1,4 +1,4 @@
-"""Wire shapes of event types (http-api.md, webhook-dispatcher)."""
+"""Wire shapes of event types (``/v1/event-types``)."""
 
 from typing import Any, Self
 

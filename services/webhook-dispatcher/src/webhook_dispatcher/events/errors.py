@@ -1,8 +1,10 @@
-"""Named facts about events. Tree: Problem ── InvalidEvent 422 · UnknownEventType 422 (webhooks.errors)."""
+"""Named facts about events. Tree: Problem ── InvalidEvent 422; ``refusal_of`` chooses among them and their neighbours."""
 
 from collections.abc import Sequence
 
-from shared.problems import PointedError, ValidationFailed
+from shared.problems import PayloadTooLarge, PointedError, Problem, ValidationFailed
+from webhook_dispatcher.event_types.errors import UnknownEventType
+from webhook_dispatcher.events.event import EVENT_BYTES_MAX, InvalidEventError
 
 
 class InvalidEvent(ValidationFailed):
@@ -13,3 +15,12 @@ class InvalidEvent(ValidationFailed):
 
     def __init__(self, errors: Sequence[PointedError] = ()) -> None:
         super().__init__(errors=errors)
+
+
+def refusal_of(error: InvalidEventError) -> Problem:
+    """Return the problem that a publisher over HTTP gets for an event that is not acceptable."""
+    if error.code == "unknown_event_type":
+        return UnknownEventType(error.errors)
+    if error.code == "event_too_large" and all(fault["pointer"] == "" for fault in error.errors):
+        return PayloadTooLarge(EVENT_BYTES_MAX, errors=error.errors)
+    return InvalidEvent(error.errors)

@@ -54,7 +54,7 @@ class Event:
 
 
 class _EventIn(msgspec.Struct, forbid_unknown_fields=True):
-    """The wire form (http-api.md, ``POST /v1/events``). Types are checked by hand, so that every fault has a pointer."""
+    """The wire form of ``POST /v1/events``. Types are checked by hand, so that every fault has a pointer."""
 
     type: msgspec.Raw = msgspec.Raw()
     data: msgspec.Raw = msgspec.Raw()

@@ -50,7 +50,7 @@ class Candidate:
 def plan(event: Event, webhooks: RealmWebhooks) -> Iterable[Candidate]:
     """Return the deliveries that an event owes.
 
-    ``trigger: first`` applies to the request functions alone; others always send every match (http-api.md).
+    ``trigger: first`` applies to the request functions alone; others always send every match.
     """
     once = event.function in catalogue.REQUEST_FUNCTIONS
     for subscription in webhooks.matching(event.type):

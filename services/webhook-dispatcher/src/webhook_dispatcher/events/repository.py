@@ -15,7 +15,8 @@ from webhook_dispatcher.events.event import Event
 from webhook_dispatcher.events.fan_out import Candidate, RealmWebhooks, Subscription
 
 # One statement: the realm's revisions are compared, the keys decide which events are new, and what they owe is written.
-# Rows are inserted in the order of their keys, so that two batches never wait for one another in a circle.
+# Keys are inserted in their order, so that two batches never wait for one another in a circle; deliveries in that of their
+# events, each due at its own microsecond (a volatile column is computed after the sort), so that a webhook gets a batch in order.
 _ACCEPT = text(
     """
     WITH stale AS (
@@ -48,11 +49,11 @@ _ACCEPT = text(
         ON CONFLICT DO NOTHING
         RETURNING webhook_id, event
     ), made AS (
-        INSERT INTO deliveries (id, webhook_id, event, tenant_id, environment)
-        SELECT id, webhook_id, event, tenant_id, environment FROM owed
+        INSERT INTO deliveries (id, webhook_id, event, tenant_id, environment, next_attempt_at)
+        SELECT id, webhook_id, event, tenant_id, environment, clock_timestamp() FROM owed
         WHERE (NOT first AND event IN (SELECT id FROM accepted))
            OR (first AND (webhook_id, event) IN (SELECT webhook_id, event FROM firsts))
-        ORDER BY id
+        ORDER BY event
         RETURNING webhook_id, event
     ), stored AS (
         INSERT INTO events
@@ -228,7 +229,7 @@ _CONDITIONS = {
     "subject": "subject = :subject",
     "from": "id >= :from",
     "to": "id < :to",
-    "q": "strpos(event_id || ' ' || type || ' ' || COALESCE(subject, ''), :q) > 0",
+    "q": "strpos(lower(concat_ws(' ', event_id, type, subject)), lower(:q)) > 0",
     "before": "id < :before",
     "after": "id > :after",
 }

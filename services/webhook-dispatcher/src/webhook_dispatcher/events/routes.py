@@ -2,22 +2,25 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.access import Caller, require
 from shared.database import Transaction
+from shared.idempotency import IdempotencyHeader, answer_once, idempotency_key_of
 from shared.pagination import Page, decode_cursor, encode_cursor
-from shared.problems import NotFound, ServiceUnavailable, problem_responses
-from shared.request_body import StrictRoute, read_body
+from shared.problems import IdempotencyInProgress, IdempotencyMismatch, NotFound, problem_responses
+from shared.request_body import StrictRoute, body_bytes_at_most, read_body
 from webhook_dispatcher.deliveries import repository as deliveries
 from webhook_dispatcher.deliveries.routes import shown_delivery
+from webhook_dispatcher.event_types.errors import UnknownEventType
 from webhook_dispatcher.events import repository, schemas
 from webhook_dispatcher.events.errors import InvalidEvent
-from webhook_dispatcher.events.event import BATCH_BYTES_MAX, InvalidEventError, parse_published
-from webhook_dispatcher.events.service import RealmKeepsChangingError
+from webhook_dispatcher.events.event import BATCH_BYTES_MAX, data_of
 from webhook_dispatcher.resources import ApiResources, api_resources
 
 router = APIRouter(prefix="/v1/events", tags=["events"], route_class=StrictRoute)
@@ -59,34 +62,32 @@ _BODY: dict[str, Any] = {
     "",
     status_code=202,
     response_model=schemas.PublishedOut,
-    responses=problem_responses(InvalidEvent),
+    responses=problem_responses(InvalidEvent, UnknownEventType, IdempotencyInProgress, IdempotencyMismatch),
     openapi_extra=_BODY,
     summary="Publish one event or a batch",
 )
-async def publish_events(request: Request, caller: Publisher, resources: Resources) -> Response:
-    """Answers after the commit: an accepted event and the deliveries it owes are durable.
+async def publish_events(
+    request: Request,
+    caller: Publisher,
+    session: Transaction,
+    resources: Resources,
+    idempotency_key: IdempotencyHeader = None,
+) -> Response:
+    """Answer after the commit: an accepted event and the deliveries it owes are durable.
 
     An event's `id` is its idempotency key. One bad event refuses the whole body, and nothing of it is accepted.
     """
-    body = await read_body(request, bytes_max=BATCH_BYTES_MAX)
-    try:
-        events = parse_published(body, realm=caller.realm, now=datetime.now(UTC))
-        acceptance = await resources.acceptance.accept(events)
-    except InvalidEventError as exc:
-        raise InvalidEvent(exc.errors) from exc
-    except RealmKeepsChangingError as exc:
-        raise ServiceUnavailable from exc
-    resources.wake_ups.publish_soon(acceptance.webhooks)
-    answer = {"accepted": acceptance.accepted, "duplicates": acceptance.duplicates}
-    return Response(
-        orjson.dumps({**answer, "ids": [event.event_id for event in events]}), 202, media_type="application/json"
-    )
+    async with resources.publish_budget.reserve(body_bytes_at_most(request, bytes_max=BATCH_BYTES_MAX)):
+        body = await read_body(request, bytes_max=BATCH_BYTES_MAX)
+        key = idempotency_key_of(request, idempotency_key, body)
+        publish = partial(_publish, body, caller, resources, session=session if key else None)
+        return await answer_once(session, realm=caller.realm, key=key, create=publish, status=202)
 
 
-@router.get("", responses=problem_responses(), summary="List events")
+@router.get("", response_model=Page[schemas.EventOut], responses=problem_responses(), summary="List events")
 async def list_events(
     caller: Reader, session: Transaction, query: Annotated[schemas.EventListQuery, Query()]
-) -> Page[schemas.EventOut]:
+) -> Response:
     """Newest first; with `after`, oldest first from that cursor: follow `next_cursor` to read all since then."""
     oldest_first = query.after is not None
     rows = await repository.find_page(
@@ -95,21 +96,35 @@ async def list_events(
     shown = rows[: query.limit]
     # Reading onward never ends: the last page's cursor is where the next events will appear.
     more = bool(shown) and (oldest_first or len(rows) > query.limit)
-    return Page(
-        data=[_shown(row) for row in shown],
-        next_cursor=encode_cursor(shown[-1].id) if more else (query.after or None),
-    )
+    next_cursor = encode_cursor(shown[-1].id) if more else (query.after or None)
+    return _json({"data": [_shown(row) for row in shown], "next_cursor": next_cursor})
 
 
-@router.get("/{event_id}", responses=problem_responses(NotFound), summary="Show an event with its deliveries")
-async def get_event(event_id: str, caller: Reader, session: Transaction) -> schemas.EventWithDeliveriesOut:
+@router.get(
+    "/{event_id}",
+    response_model=schemas.EventWithDeliveriesOut,
+    responses=problem_responses(NotFound),
+    summary="Show an event with its deliveries",
+)
+async def get_event(event_id: str, caller: Reader, session: Transaction) -> Response:
     event = await repository.find(session, realm=caller.realm, event_id=event_id)
     if event is None:
         raise NotFound
     owed = await deliveries.find_of_event(session, realm=caller.realm, event=event.id)
-    return schemas.EventWithDeliveriesOut(
-        **_shown(event).model_dump(), deliveries=[shown_delivery(delivery) for delivery in owed]
-    )
+    return _json({**_shown(event), "deliveries": [shown_delivery(item).model_dump(mode="json") for item in owed]})
+
+
+async def _publish(
+    body: bytes, caller: Caller, resources: ApiResources, *, session: AsyncSession | None
+) -> schemas.PublishedOut:
+    """Publish by itself, or, where the answer is kept for an Idempotency-Key, in the same transaction as the answer."""
+    published = await resources.acceptance.publish(body, realm=caller.realm, now=datetime.now(UTC), session=session)
+    acceptance = published.acceptance
+    if session is None:
+        resources.wake_ups.publish_soon(acceptance.webhooks)
+    else:
+        resources.wake_after_commit(session, acceptance.webhooks)
+    return schemas.PublishedOut(accepted=acceptance.accepted, duplicates=acceptance.duplicates, ids=published.ids)
 
 
 def _filters(query: schemas.EventListQuery) -> Mapping[str, Any]:
@@ -124,8 +139,9 @@ def _filters(query: schemas.EventListQuery) -> Mapping[str, Any]:
     }
 
 
-def _shown(event: repository.StoredEvent) -> schemas.EventOut:
-    return schemas.EventOut(
+def _shown(event: repository.StoredEvent) -> dict[str, Any]:
+    """Return the wire form with `data` as the publisher's own bytes: a number such as 1e400 fits no float."""
+    shown = schemas.EventOut(
         id=event.event_id,
         type=event.type,
         subject=event.subject,
@@ -133,6 +149,11 @@ def _shown(event: repository.StoredEvent) -> schemas.EventOut:
         environment=event.environment,
         test=event.test,
         matched=event.matched,
-        data=orjson.loads(event.payload)["data"],
+        data={},
         body=event.payload.decode(),
-    )
+    ).model_dump(mode="json")
+    return {**shown, "data": orjson.Fragment(data_of(event.payload, test=event.test))}
+
+
+def _json(content: Mapping[str, Any], status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")

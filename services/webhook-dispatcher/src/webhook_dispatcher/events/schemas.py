@@ -1,11 +1,11 @@
-"""Wire shapes of events (http-api.md, ``POST /v1/events``)."""
+"""Wire shapes of events (``/v1/events``)."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.pagination import PageQuery
+from shared.pagination import CURSOR_PATTERN, FilterTime, PageQuery
 from webhook_dispatcher.deliveries.schemas import DeliveryOut
 from webhook_dispatcher.events.event import BATCH_EVENTS_MAX
 
@@ -67,7 +67,7 @@ class EventOut(BaseModel):
     environment: Literal["live", "test"]
     test: bool
     matched: Annotated[int, Field(description="How many deliveries it owes.")]
-    data: Any
+    data: Annotated[dict[str, Any], Field(description="As it was published, digit by digit.")]
     body: str
 
 
@@ -82,9 +82,12 @@ class EventListQuery(PageQuery):
 
     type: Annotated[str | None, Field(max_length=128)] = None
     subject: Annotated[str | None, Field(max_length=256)] = None
-    from_: Annotated[datetime | None, Field(alias="from")] = None
-    to: datetime | None = None
+    from_: Annotated[FilterTime | None, Field(alias="from")] = None
+    to: FilterTime | None = None
     q: Annotated[str | None, Field(max_length=128, description="Part of id, type or subject.")] = None
     after: Annotated[
-        str | None, Field(max_length=128, description="A cursor; empty for the beginning. Oldest first from there.")
+        str | None,
+        Field(
+            pattern=f"^$|{CURSOR_PATTERN}", description="A cursor; empty for the beginning. Oldest first from there."
+        ),
     ] = None

@@ -11,10 +11,11 @@ from shared import typeids
 from shared.access import Caller
 from webhook_dispatcher.audit import repository as audit
 from webhook_dispatcher.event_types import catalogue
+from webhook_dispatcher.event_types.errors import UnknownEventType
 from webhook_dispatcher.events import repository
 from webhook_dispatcher.events.event import Event, make_payload
 from webhook_dispatcher.events.fan_out import delivery_id_of
-from webhook_dispatcher.webhooks.errors import UnknownEventType, WebhookDisabled
+from webhook_dispatcher.webhooks.errors import WebhookDisabled
 from webhook_dispatcher.webhooks.repository import Webhook
 
 
@@ -32,7 +33,7 @@ async def send_test_event(
     """Make a test event with one delivery; raises UnknownEventType, WebhookDisabled."""
     kind = catalogue.find(event_type)
     if kind is None:
-        raise UnknownEventType(event_type)
+        raise UnknownEventType([{"pointer": "/event_type", "detail": f"there is no event type {event_type!r}"}])
     if webhook.status == "disabled":
         raise WebhookDisabled
     row_id = typeids.new_id()

@@ -7,7 +7,7 @@ reason, in the same MULTI that takes it off the incoming one.
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,7 @@ from redis.exceptions import RedisError, ResponseError
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared import typeids
-from shared.database import is_unavailable
+from shared.database import refuses_data
 from webhook_dispatcher.events.event import Event, InvalidEventError, parse_streamed
 from webhook_dispatcher.events.service import EventAcceptance, RealmKeepsChangingError
 from webhook_dispatcher.intake.metrics import IntakeMetrics
@@ -28,7 +28,9 @@ from webhook_dispatcher.settings import Settings
 log = structlog.get_logger()
 
 FIELD = b"event"
-READ_MAX = 500
+READ_MAX = 128
+BATCH_BYTES = 8 * 1024 * 1024
+"""How much is parsed and committed at once; of larger entries fewer are read."""
 BLOCK_MS = 1000
 CLAIM_EVERY_SECONDS = 2.0
 REJECTED_MAX = 1_000_000
@@ -37,6 +39,7 @@ _NO_GROUP = "NOGROUP"
 _GROUP_EXISTS = "BUSYGROUP"
 
 Fields = dict[bytes, bytes]
+Entry = tuple[bytes, Fields]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,21 +77,19 @@ class StreamIntake:
         self._stopping = False
         self._stopped = asyncio.Event()
         self._claimed_at = 0.0
+        self._read_count = READ_MAX
 
     async def run(self) -> None:
         """Read until stopped; connects again for ever."""
         failures = 0
         try:
             while not self._stopping:
+                # Nothing that the queue server says ends a worker: what is in the database is delivered without it.
                 try:
-                    await self._process(await self._read())
+                    await self._process_next()
                     failures = 0
-                except ResponseError as exc:
-                    if not str(exc).startswith(_NO_GROUP):
-                        raise
-                    await self._make_group()
                 except (RedisError, OSError, TimeoutError) as exc:
-                    log.warning("intake.waiting", reason=type(exc).__name__)
+                    log.warning("intake.waiting", reason=type(exc).__name__, detail=str(exc)[:200])
                     await asyncio.sleep(_backoff(failures))
                     failures += 1
             await self._leave()
@@ -101,25 +102,35 @@ class StreamIntake:
         self._stopping = True
         await self._stopped.wait()
 
-    async def _read(self) -> list[tuple[bytes, Fields]]:
+    async def _process_next(self) -> None:
+        try:
+            entries = await self._read()
+            for batch in slices(entries, bytes_max=BATCH_BYTES):
+                await self._process(batch)
+        except ResponseError as exc:
+            if not str(exc).startswith(_NO_GROUP):
+                raise
+            await self._make_group()
+
+    async def _read(self) -> list[Entry]:
         now = time.monotonic()
         if now - self._claimed_at >= CLAIM_EVERY_SECONDS:
             self._claimed_at = now
             _, entries, *_ = await self._queue.xautoclaim(
-                self._stream, self._group, self._consumer, min_idle_time=self._claim_idle_ms, count=READ_MAX
+                self._stream, self._group, self._consumer, min_idle_time=self._claim_idle_ms, count=self._read_count
             )
             if entries:
                 log.info("intake.claimed", entries=len(entries))
                 self._claimed_at = 0.0
                 return list(entries)
         streams = await self._queue.xreadgroup(
-            self._group, self._consumer, {self._stream: ">"}, count=READ_MAX, block=BLOCK_MS
+            self._group, self._consumer, {self._stream: ">"}, count=self._read_count, block=BLOCK_MS
         )
         return [entry for _, entries in streams or () for entry in entries]
 
-    async def _process(self, entries: Sequence[tuple[bytes, Fields]]) -> None:
-        if not entries:
-            return
+    async def _process(self, entries: Sequence[Entry]) -> None:
+        largest = max(size_of(entry) for entry in entries)
+        self._read_count = max(1, min(READ_MAX, 2 * BATCH_BYTES // max(1, largest)))
         started = time.perf_counter()
         events: list[tuple[bytes, Fields, Event]] = []
         rejected: list[Rejected] = []
@@ -132,6 +143,11 @@ class StreamIntake:
                 events.append((entry_id, fields, self._parse(entry_id, fields, now)))
             except InvalidEventError as exc:
                 rejected.append(_rejected(entry_id, fields, exc))
+            except Exception:
+                # An entry that we cannot even judge must not stop the others; it waits on the rejected stream.
+                log.exception("intake.entry_not_judged", entry_id=entry_id.decode())
+                detail = "the entry could not be judged; the fault is ours and was logged"
+                rejected.append(Rejected(entry_id=entry_id, fields=fields, code="internal_error", detail=detail))
         if events:
             rejected += await self._commit(events)
         await self._acknowledge([entry_id for entry_id, _ in entries], rejected)
@@ -151,13 +167,13 @@ class StreamIntake:
             try:
                 acceptance = await self._acceptance.accept([event for _, _, event in events])
             except (SQLAlchemyError, OSError, RealmKeepsChangingError) as exc:
-                if isinstance(exc, RealmKeepsChangingError) or is_unavailable(exc):
-                    log.warning("intake.waiting", reason=type(exc).__name__, events=len(events))
-                    await asyncio.sleep(_backoff(failures))
-                    failures += 1
-                    continue
-                log.exception("intake.batch_refused", events=len(events))
-                return await self._commit_halves(events)
+                if refuses_data(exc):
+                    log.warning("intake.batch_refused", reason=type(exc).__name__, events=len(events))
+                    return await self._commit_halves(events)
+                log.warning("intake.waiting", reason=type(exc).__name__, events=len(events))
+                await asyncio.sleep(_backoff(failures))
+                failures += 1
+                continue
             self._metrics.accepted.inc(acceptance.accepted)
             self._metrics.duplicates.inc(acceptance.duplicates)
             self._accepted(acceptance.webhooks)
@@ -210,6 +226,23 @@ class StreamIntake:
                     await self._queue.xgroup_delconsumer(self._stream, self._group, self._consumer)
         except (RedisError, OSError, TimeoutError) as exc:
             log.info("intake.consumer_left_behind", reason=type(exc).__name__)
+
+
+def size_of(entry: Entry) -> int:
+    """Return the bytes of an entry's fields; an entry deleted meanwhile has none."""
+    return sum(len(name) + len(value) for name, value in (entry[1] or {}).items())
+
+
+def slices(entries: Sequence[Entry], *, bytes_max: int) -> Iterator[Sequence[Entry]]:
+    """Cut entries into runs of at most ``bytes_max`` bytes, or of one entry where that alone is larger."""
+    start, size = 0, 0
+    for index, entry in enumerate(entries):
+        size += size_of(entry)
+        if size > bytes_max and index > start:
+            yield entries[start:index]
+            start, size = index, size_of(entry)
+    if entries:
+        yield entries[start:]
 
 
 def default_event_id(stream: str, entry_id: bytes) -> str:

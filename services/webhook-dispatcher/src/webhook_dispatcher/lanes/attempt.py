@@ -29,12 +29,15 @@ async def run_attempt(sender: Sender, claimed: Claimed, target: Target) -> Recor
     """Make one attempt and return its record; an attempt cut off by shutdown is one of unknown outcome."""
     event = RenderedEvent(id=claimed.event_id, type=claimed.event_type, payload=claimed.payload)
     try:
-        sent = await sender.send(target, event, test=claimed.test)
+        return _record_of(claimed, target, await sender.send(target, event, test=claimed.test))
     except asyncio.CancelledError:
         return own_fault(claimed, code="worker_stopped", outcome="unknown", delay=timedelta(0))
     except Exception:
         log.exception("attempt.failed_by_us", delivery_id=typeids.encode("dlv", claimed.id))
         return own_fault(claimed, code="internal_error")
+
+
+def _record_of(claimed: Claimed, target: Target, sent: Sent) -> Record:
     now = datetime.now(UTC)
     decision = decide(sent.outcome, failures=claimed.failures, delays_seconds=target.retry_delays_seconds, now=now)
     _log_attempt(claimed, target, sent, decision)

@@ -22,6 +22,10 @@ class TokenBucket:
         self.refilled_at = now
         return int(self.tokens)
 
+    def is_full(self, now: float) -> bool:
+        """Tell whether nothing of the rate is used up: a new bucket would be the same."""
+        return self.tokens + (now - self.refilled_at) * self.rate >= self.rate
+
     def take(self, count: int) -> None:
         """Use up ``count`` starts."""
         self.tokens -= count
@@ -47,7 +51,8 @@ class Destinations:
 
     clock: Callable[[], float] = time.monotonic
     idle_max: int = 20_000
-    first_limit: int = 20
+    first_limit: int = 1
+    """Until a webhook's configuration is known nothing tells its limits: one claim of one delivery brings it along."""
     _known: dict[UUID, Destination] = field(default_factory=dict)
 
     def get(self, webhook_id: UUID) -> Destination:
@@ -67,7 +72,9 @@ class Destinations:
         if rate is None:
             destination.bucket = None
         elif destination.bucket is None or destination.bucket.rate != rate:
-            destination.bucket = TokenBucket(rate=rate, tokens=rate, refilled_at=self.clock())
+            # What is in flight may have started within this second.
+            tokens = max(0, rate - destination.in_flight)
+            destination.bucket = TokenBucket(rate=rate, tokens=tokens, refilled_at=self.clock())
 
     def free(self, webhook_id: UUID) -> int:
         """Return how many more requests the webhook may have in flight now."""
@@ -77,6 +84,10 @@ class Destinations:
         if destination.bucket is not None:
             free = min(free, destination.bucket.available(self.clock()))
         return max(0, free)
+
+    def in_flight(self, webhook_id: UUID) -> int:
+        """Return how many requests to the webhook are in flight."""
+        return self.get(webhook_id).in_flight
 
     def started(self, webhook_id: UUID, count: int) -> None:
         """Note that requests to the webhook have started."""
@@ -99,5 +110,10 @@ class Destinations:
         return None if bucket is None or bucket.tokens >= 1 else bucket.wait_seconds()
 
     def _forget_idle(self) -> None:
-        for webhook_id in [key for key, item in self._known.items() if item.in_flight == 0 and item.bucket is None]:
+        now = self.clock()
+        for webhook_id in [
+            key
+            for key, item in self._known.items()
+            if item.in_flight == 0 and (item.bucket is None or item.bucket.is_full(now))
+        ]:
             del self._known[webhook_id]

@@ -42,6 +42,8 @@ class Leases:
         self._owned: frozenset[int] = frozenset()
         self._leaving: frozenset[int] = frozenset()
         self._valid_until = -math.inf
+        self._renewed_at = math.inf
+        self._may_take_from = -math.inf
 
     @property
     def lanes(self) -> frozenset[int]:
@@ -76,8 +78,12 @@ class Leases:
             if idle:
                 await repository.release(connection, worker_id=self.worker_id, lanes=sorted(idle))
                 owned -= idle
+            if asked_at - self._renewed_at > self._lease_seconds:
+                # We were cut off for a lease's time. If the database was away so was everybody: the others' lanes ran out
+                # as ours did, and taking them now, before they are back, would make what they have in flight unknown.
+                self._may_take_from = self._clock() + self._lease_seconds
             taken: dict[int, int] = {}
-            if len(owned) < share:
+            if len(owned) < share and asked_at >= self._may_take_from:
                 taken = await repository.acquire(
                     connection, worker_id=self.worker_id, limit=share - len(owned), lease_seconds=self._lease_seconds
                 )
@@ -85,6 +91,7 @@ class Leases:
             log.info("lanes.owned", count=len(owned) + len(taken), taken=len(taken), workers=state.workers)
         self._owned = frozenset(owned | taken.keys())
         self._leaving &= self._owned
+        self._renewed_at = asked_at
         self._valid_until = asked_at + self._lease_seconds * _MARGIN
         return bool(taken)
 

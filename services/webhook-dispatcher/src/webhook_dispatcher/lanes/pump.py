@@ -26,7 +26,9 @@ from webhook_dispatcher.lanes.repository import Claimed
 
 log = structlog.get_logger()
 
-CLAIM_MAX = 500
+CLAIM_MAX = 128
+PAYLOAD_BYTES_MAX = 64 * 1024 * 1024
+"""Payloads in flight at once; of larger ones fewer are claimed."""
 COALESCE_SECONDS = 0.002
 _BUSY = 64
 _RETRY_SECONDS = 0.25
@@ -55,6 +57,8 @@ class Pump:
         self._hinted: dict[UUID, None] = {}
         self._set_aside: set[UUID] = set()
         self._in_flight: dict[UUID, asyncio.Task[None]] = {}
+        self._payload_bytes = 0
+        self._largest_bytes = 1
         self._work = asyncio.Event()
         self._closed = False
         self._may_hold_strays = False
@@ -119,6 +123,7 @@ class Pump:
         started = time.perf_counter()
         async with self._database.autocommit() as connection:
             claimed = await repository.claim(connection, worker_id=self._leases.worker_id, limits=limits)
+        self._largest_bytes = max((len(item.payload) for item in claimed), default=self._largest_bytes)
         counts: dict[UUID, int] = {}
         for item in claimed:
             counts[item.webhook_id] = counts.get(item.webhook_id, 0) + 1
@@ -133,8 +138,11 @@ class Pump:
 
     def _choose(self) -> dict[UUID, int]:
         """Share the free slots over the webhooks with work: how many each may claim now."""
-        free_slots = min(self._slots - len(self._in_flight), CLAIM_MAX)
+        by_memory = (PAYLOAD_BYTES_MAX - self._payload_bytes) // self._largest_bytes
+        free_slots = min(self._slots - len(self._in_flight), CLAIM_MAX, by_memory)
+        slots_left = self._slots - len(self._in_flight)
         limits: dict[UUID, int] = {}
+        too_many: list[UUID] = []
         if free_slots <= 0:
             return limits
         share = max(1, free_slots // max(1, len(self._hinted)))
@@ -148,8 +156,15 @@ class Pump:
             if free == 0:
                 self._set_aside_until_free(webhook_id)
                 continue
-            limits[webhook_id] = min(free, share, free_slots)
+            # None may hold more slots than are left: however many destinations hang, the others find some.
+            fair = slots_left - self._destinations.in_flight(webhook_id)
+            if fair <= 0:
+                too_many.append(webhook_id)
+                continue
+            limits[webhook_id] = min(free, share, free_slots, fair)
             free_slots -= limits[webhook_id]
+            slots_left -= limits[webhook_id]
+        self._hinted.update(dict.fromkeys(too_many))
         return limits
 
     def _set_aside_until_free(self, webhook_id: UUID) -> None:
@@ -177,6 +192,7 @@ class Pump:
                 self._recorder.put(own_fault(item, code="target_not_loaded"))
                 self._freed(item.webhook_id)
             else:
+                self._payload_bytes += len(item.payload)
                 self._in_flight[item.id] = asyncio.create_task(self._deliver(item, target))
 
     def _has_target(self, webhook_id: UUID, revision: int) -> bool:
@@ -199,6 +215,7 @@ class Pump:
             self._recorder.put(await run_attempt(self._sender, claimed, target))
         finally:
             del self._in_flight[claimed.id]
+            self._payload_bytes -= len(claimed.payload)
             self._freed(claimed.webhook_id)
 
     def _freed(self, webhook_id: UUID) -> None:

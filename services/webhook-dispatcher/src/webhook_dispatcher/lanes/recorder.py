@@ -6,6 +6,7 @@ alone by the statement itself.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -13,7 +14,8 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared.database import Database
+from shared import typeids
+from shared.database import Database, refuses_data
 from webhook_dispatcher.lanes import repository
 from webhook_dispatcher.lanes.repository import Record
 
@@ -93,6 +95,15 @@ class Recorder:
                 self._idle.set()
 
     async def _write(self, records: Sequence[Record]) -> None:
+        recorded = await self._write_until_taken(records)
+        self._report([record for record in records if record.claimed.id in recorded])
+        if len(recorded) < len(records):
+            self._metrics.fenced.inc(len(records) - len(recorded))
+            log.warning("records.fenced", count=len(records) - len(recorded))
+        self._recorded(records)
+
+    async def _write_until_taken(self, records: Sequence[Record]) -> frozenset[UUID]:
+        """Write, and try again while the database is away; an outcome that it refuses is written without its details."""
         disable = {record.claimed.webhook_id: record.disable_reason for record in records if record.disable_reason}
         attempt = 0
         while True:
@@ -101,18 +112,27 @@ class Recorder:
                     if disable:
                         # Before the outcome: once that is written the delivery could be claimed again.
                         await repository.disable_webhooks(connection, reasons=disable)
-                    recorded = await repository.record(connection, records)
-                break
+                    return await repository.record(connection, records)
             except (SQLAlchemyError, OSError) as exc:
+                if refuses_data(exc):
+                    return await self._write_apart(records)
                 delay = _BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS) - 1)]
                 attempt += 1
                 log.warning("records.waiting", records=len(records), reason=type(exc).__name__, attempt=attempt)
                 await asyncio.sleep(delay)
-        self._report([record for record in records if record.claimed.id in recorded])
-        if len(recorded) < len(records):
-            self._metrics.fenced.inc(len(records) - len(recorded))
-            log.warning("records.fenced", count=len(records) - len(recorded))
-        self._recorded(records)
+
+    async def _write_apart(self, records: Sequence[Record]) -> frozenset[UUID]:
+        """Find the outcome that the database refuses, so that one destination's odd answer holds up nobody else."""
+        if len(records) > 1:
+            middle = len(records) // 2
+            first = await self._write_until_taken(records[:middle])
+            return first | await self._write_until_taken(records[middle:])
+        record = records[0]
+        bare = replace(
+            record, request_headers=None, request_body=None, response_headers=None, response_body=None, url=None
+        )
+        log.error("record.refused", delivery_id=typeids.encode("dlv", record.claimed.id), bare=bare == record)
+        return frozenset() if bare == record else await self._write_until_taken([bare])
 
     def _report(self, records: Sequence[Record]) -> None:
         for record in records:

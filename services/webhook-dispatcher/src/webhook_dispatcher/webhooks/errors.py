@@ -1,6 +1,6 @@
 """Named facts about webhooks.
 
-Tree: Problem ── DestinationNotAllowed 422 · SecretMalformed 422 · WebhookDisabled 409 · UnknownEventType 422
+Tree: Problem ── DestinationNotAllowed 422 · SecretMalformed 422 · TooManySecrets 409 · WebhookDisabled 409
 """
 
 from shared.problems import Conflict, ValidationFailed
@@ -24,18 +24,17 @@ class SecretMalformed(ValidationFailed):
         super().__init__(detail, errors=[{"pointer": "/secret", "detail": detail}])
 
 
+class TooManySecrets(Conflict):
+    """So many secrets overlap that one more would make the signature header too long."""
+
+    code, title = "too_many_secrets", "Too many secrets"
+    default_detail = (
+        "Too many earlier secrets still sign: wait until their overlap ends, or rotate with overlap_seconds 0."
+    )
+
+
 class WebhookDisabled(Conflict):
     """The webhook is disabled; its deliveries are held until it is enabled."""
 
     code, title = "webhook_disabled", "Webhook disabled"
     default_detail = "The webhook is disabled; enable it first. Its deliveries are held meanwhile."
-
-
-class UnknownEventType(ValidationFailed):
-    """There is no event type of that name."""
-
-    code, title = "unknown_event_type", "Unknown event type"
-
-    def __init__(self, name: str = "", *, pointer: str = "/event_type") -> None:
-        detail = f"There is no event type {name!r}." if name else "There is no such event type."
-        super().__init__(detail, errors=[{"pointer": pointer, "detail": detail}])

@@ -12,13 +12,14 @@ from shared.idempotency import OptionalIdempotencyKey, answer_once
 from shared.pagination import Page, page_of
 from shared.problems import IdempotencyInProgress, IdempotencyMismatch, NotFound, problem_responses
 from shared.request_body import StrictRoute
+from webhook_dispatcher.event_types.errors import UnknownEventType
 from webhook_dispatcher.events.test_event import send_test_event
 from webhook_dispatcher.resources import ApiResources, api_resources
 from webhook_dispatcher.webhooks import repository, schemas
 from webhook_dispatcher.webhooks.errors import (
     DestinationNotAllowed,
     SecretMalformed,
-    UnknownEventType,
+    TooManySecrets,
     WebhookDisabled,
 )
 from webhook_dispatcher.webhooks.repository import Webhook
@@ -33,6 +34,7 @@ Resources = Annotated[ApiResources, Depends(api_resources)]
 
 _NO_STORE = {"Cache-Control": "no-store"}
 _CREDENTIAL_HEADER = re.compile(r"auth|key|token|secret|signature|password|cookie", re.IGNORECASE)
+_SECRET = frozenset({"secret"})
 MASK = "••••"
 
 
@@ -56,9 +58,7 @@ async def create_webhook(
         webhook, secret = await resources.webhooks.create(session, caller, body)
         return schemas.WebhookCreated(**_shown(webhook, body.headers).model_dump(), secret=secret)
 
-    return await answer_once(
-        session, realm=caller.realm, key=idempotency_key, create=create, secret_fields=frozenset({"secret"})
-    )
+    return await answer_once(session, realm=caller.realm, key=idempotency_key, create=create, secret_fields=_SECRET)
 
 
 @router.get("", responses=problem_responses(), summary="List webhooks")
@@ -141,7 +141,7 @@ async def reveal_secret(
 @router.post(
     "/{webhook_id}/secret/rotate",
     response_model=schemas.SecretOut,
-    responses=problem_responses(NotFound, SecretMalformed, IdempotencyInProgress, IdempotencyMismatch),
+    responses=problem_responses(NotFound, SecretMalformed, TooManySecrets, IdempotencyInProgress, IdempotencyMismatch),
     summary="Replace the secret",
 )
 async def rotate_secret(
@@ -153,28 +153,23 @@ async def rotate_secret(
     body: schemas.RotateIn | None = None,
 ) -> Response:
     """Sign with both during the overlap (24 h by default), the new one first."""
-    wanted = body or schemas.RotateIn()
 
     async def rotate() -> schemas.SecretOut:
-        revealed = await resources.webhooks.rotate_secret(
-            session, caller, webhook_id, own=wanted.secret, overlap_seconds=wanted.overlap_seconds
-        )
-        return _secret(revealed)
+        wanted = body or schemas.RotateIn()
+        return _secret(await resources.webhooks.rotate_secret(session, caller, webhook_id, wanted))
 
     return await answer_once(
-        session,
-        realm=caller.realm,
-        key=idempotency_key,
-        create=rotate,
-        status=200,
-        secret_fields=frozenset({"secret"}),
+        session, realm=caller.realm, key=idempotency_key, create=rotate, status=200, secret_fields=_SECRET
     )
 
 
 @router.post(
     "/{webhook_id}/test",
     status_code=202,
-    responses=problem_responses(NotFound, UnknownEventType, WebhookDisabled),
+    response_model=schemas.TestOut,
+    responses=problem_responses(
+        NotFound, UnknownEventType, WebhookDisabled, IdempotencyInProgress, IdempotencyMismatch
+    ),
     summary="Send a test event",
 )
 async def test_webhook(
@@ -183,12 +178,17 @@ async def test_webhook(
     caller: Writer,
     session: Transaction,
     resources: Resources,
-) -> schemas.TestOut:
+    idempotency_key: OptionalIdempotencyKey,
+) -> Response:
     """Sends the type's example to this webhook alone, whatever events it selects, marked `test`."""
-    webhook = await resources.webhooks.get(session, caller.realm, webhook_id)
-    sent = await send_test_event(session, caller, webhook, event_type=body.event_type, now=datetime.now(UTC))
-    resources.wake_after_commit(session, [webhook.id])
-    return schemas.TestOut(event_id=sent.event_id, delivery_id=sent.delivery_id)
+
+    async def send() -> schemas.TestOut:
+        webhook = await resources.webhooks.get(session, caller.realm, webhook_id)
+        sent = await send_test_event(session, caller, webhook, event_type=body.event_type, now=datetime.now(UTC))
+        resources.wake_after_commit(session, [webhook.id])
+        return schemas.TestOut(event_id=sent.event_id, delivery_id=sent.delivery_id)
+
+    return await answer_once(session, realm=caller.realm, key=idempotency_key, create=send, status=202)
 
 
 def _shown(webhook: Webhook, headers: dict[str, str]) -> schemas.WebhookOut:

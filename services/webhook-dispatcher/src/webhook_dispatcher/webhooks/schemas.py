@@ -1,11 +1,11 @@
-"""Wire shapes of webhooks (http-api.md, webhook-dispatcher)."""
+"""Wire shapes of webhooks (``/v1/webhooks``)."""
 
 import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StrictBool, StrictInt, field_validator
 
 from shared.pagination import PageQuery
 from shared.typeids import IdInPath, TypeId
@@ -80,24 +80,23 @@ Url = Annotated[str, Field(min_length=1, max_length=2048)]
 Events = Annotated[list[str], Field(min_length=1, max_length=EVENTS_MAX), AfterValidator(_selectors)]
 Headers = Annotated[dict[str, str], Field(max_length=HEADERS_MAX), AfterValidator(_headers)]
 Delays = Annotated[
-    list[Annotated[int, Field(ge=1, le=TOTAL_SECONDS_MAX)]],
+    list[Annotated[StrictInt, Field(ge=1, le=TOTAL_SECONDS_MAX)]],
     Field(min_length=0, max_length=DELAY_COUNT_MAX),
     AfterValidator(_delays),
 ]
-TimeoutSeconds = Annotated[int, Field(ge=1, le=30)]
-MaxInFlight = Annotated[int, Field(ge=1, le=200)]
-RatePerSecond = Annotated[int, Field(ge=1, le=10_000)]
+TimeoutSeconds = Annotated[StrictInt, Field(ge=1, le=30)]
+MaxInFlight = Annotated[StrictInt, Field(ge=1, le=200)]
+RatePerSecond = Annotated[StrictInt, Field(ge=1, le=10_000)]
 Description = Annotated[str, Field(max_length=1024), AfterValidator(_text)]
 Metadata = Annotated[dict[str, str], Field(max_length=METADATA_KEYS_MAX), AfterValidator(_metadata)]
 Secret = Annotated[SecretStr, Field(min_length=16, max_length=128)]
+ShownSecret = Annotated[str, Field(description="Absent where an answer is repeated for its Idempotency-Key.")]
 SignatureHeader = Annotated[str | None, AfterValidator(_signature_header)]
-OverlapSeconds = Annotated[int, Field(ge=0, le=30 * 86_400)]
+OverlapSeconds = Annotated[StrictInt, Field(ge=0, le=30 * 86_400)]
 
 Trigger = Literal["first", "every"]
 Format = Literal["standard", "crm", "timestamped"]
 CrmSignature = Literal["hex", "prefixed"]
-
-_NOT_NULL = ("name", "url", "events", "trigger", "retry_delays_seconds", "max_in_flight", "headers", "metadata")
 
 
 class _Strict(BaseModel):
@@ -127,7 +126,7 @@ class WebhookIn(_Strict):
     format: Format = "standard"
     crm_signature: CrmSignature = "hex"
     signature_header: SignatureHeader = None
-    enabled: bool = True
+    enabled: StrictBool = True
     headers: Headers = Field(default_factory=dict)
     retry_delays_seconds: Delays = Field(default_factory=lambda: list(DEFAULT_DELAYS_SECONDS))
     timeout_seconds: TimeoutSeconds | None = Field(default=None, description="15 by default; 10 for format crm.")
@@ -138,8 +137,27 @@ class WebhookIn(_Strict):
     metadata: Metadata = Field(default_factory=dict)
 
 
+_NEVER_NULL = (
+    *("name", "url", "events", "trigger", "crm_signature", "headers", "retry_delays_seconds", "timeout_seconds"),
+    *("max_in_flight", "metadata"),
+)
+
+
+def _document_never_null(schema: dict[str, Any]) -> None:
+    for name in _NEVER_NULL:
+        described = schema["properties"][name]
+        choices = [choice for choice in described.pop("anyOf") if choice != {"type": "null"}]
+        described.pop("default")
+        described.update(choices[0])
+
+
 class WebhookPatch(_Strict):
-    """The body of ``PATCH /v1/webhooks/{id}``: the fields to change. ``format`` is fixed at creation."""
+    """The body of ``PATCH /v1/webhooks/{id}``: the fields to change. ``format`` is fixed at creation.
+
+    Absent is not null: None stands for a field that was not sent, and only those that may be empty can be set to null.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_document_never_null)
 
     name: Name | None = None
     url: Url | None = None
@@ -155,12 +173,12 @@ class WebhookPatch(_Strict):
     description: Description | None = None
     metadata: Metadata | None = None
 
-    @model_validator(mode="after")
-    def _no_null_where_a_value_is_needed(self) -> "WebhookPatch":
-        for name in (*_NOT_NULL, "timeout_seconds", "crm_signature"):
-            if name in self.model_fields_set and getattr(self, name) is None:
-                raise ValueError(f"{name} cannot be null")
-        return self
+    @field_validator(*_NEVER_NULL, mode="before")
+    @classmethod
+    def _not_null(cls, value: object) -> object:
+        if value is None:
+            raise ValueError("cannot be null")
+        return value
 
 
 class WebhookOut(BaseModel):
@@ -194,7 +212,7 @@ class WebhookOut(BaseModel):
 class WebhookCreated(WebhookOut):
     """A new webhook with its secret, which `secret/reveal` shows again."""
 
-    secret: str
+    secret: ShownSecret = ""
 
 
 class WebhookListQuery(PageQuery):
@@ -220,7 +238,7 @@ class RotateIn(_Strict):
 class SecretOut(BaseModel):
     """The secret, and until when the one before it still signs."""
 
-    secret: str
+    secret: ShownSecret = ""
     created_at: datetime
     previous_expires_at: datetime | None = None
 

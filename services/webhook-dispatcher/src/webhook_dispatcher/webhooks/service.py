@@ -22,11 +22,13 @@ from webhook_dispatcher.deliveries.wire_formats import WireFormat, crm_slug, par
 from webhook_dispatcher.event_types import catalogue
 from webhook_dispatcher.lanes.lane import lane_of
 from webhook_dispatcher.webhooks import repository, selectors
-from webhook_dispatcher.webhooks.errors import DestinationNotAllowed, SecretMalformed
+from webhook_dispatcher.webhooks.errors import DestinationNotAllowed, SecretMalformed, TooManySecrets
 from webhook_dispatcher.webhooks.repository import Webhook
-from webhook_dispatcher.webhooks.schemas import WebhookIn, WebhookPatch
+from webhook_dispatcher.webhooks.schemas import RotateIn, WebhookIn, WebhookPatch
 from webhook_dispatcher.webhooks.sealing import headers_context, secret_context
 
+SECRETS_MAX = 10
+"""Secrets that sign at once."""
 _TIMEOUT_SECONDS_DEFAULT = 15
 _TIMEOUT_SECONDS_DEFAULT_CRM = 10
 
@@ -67,6 +69,7 @@ class Webhooks:
                 "sealed_headers": self._seal_headers(caller.realm, webhook_id, wanted.headers),
                 "status": "enabled" if wanted.enabled else "disabled",
                 "disabled_reason": None if wanted.enabled else "by request",
+                "disabled_at": None if wanted.enabled else typeids.created_at(webhook_id),
                 "created_by": caller.actor,
             },
         )
@@ -138,15 +141,20 @@ class Webhooks:
         )
 
     async def rotate_secret(
-        self, session: AsyncSession, caller: Caller, webhook_id: UUID, *, own: SecretStr | None, overlap_seconds: int
+        self, session: AsyncSession, caller: Caller, webhook_id: UUID, wanted: RotateIn
     ) -> RevealedSecret:
-        """Replace the secret; the old one signs beside it for the overlap. Raises NotFound, SecretMalformed."""
+        """Replace the secret; the old one signs beside it for the overlap. Raises NotFound, SecretMalformed, TooManySecrets."""
         webhook = await self._locked(session, caller.realm, webhook_id)
-        secret = _secret_text(webhook.format, own)
-        expires_at = await repository.expire_secrets(session, webhook_id=webhook_id, overlap_seconds=overlap_seconds)
+        secret = _secret_text(webhook.format, wanted.secret)
+        signing = len(await repository.active_secrets(session, webhook_id=webhook_id))
+        if wanted.overlap_seconds and signing >= SECRETS_MAX:
+            raise TooManySecrets
+        expires_at = await repository.expire_secrets(
+            session, webhook_id=webhook_id, overlap_seconds=wanted.overlap_seconds
+        )
         created_at = await self._add_secret(session, caller.realm, webhook_id, secret)
         await repository.update(session, webhook, {})
-        await _audit(session, caller, "webhook.secret_rotated", webhook, {"overlap_seconds": overlap_seconds})
+        await _audit(session, caller, "webhook.secret_rotated", webhook, {"overlap_seconds": wanted.overlap_seconds})
         return RevealedSecret(secret=secret, created_at=created_at, previous_expires_at=expires_at)
 
     def headers_of(self, webhook: Webhook) -> dict[str, str]:
