@@ -174,7 +174,8 @@ def forgeries(genuine: str, *, signing_key: ECKey) -> dict[str, str]:
     }
 
 
+UNKNOWN_KEY_ID = "sig_00000000000000000000000000"
 HOSTILE_KEY_IDS = (
     *("../../../../etc/passwd", "/dev/null", "file:///etc/passwd", "http://127.0.0.1:9/key", "' OR '1'='1"),
-    *("sig_' UNION SELECT 'x", "sig_00000000000000000000000000", "key_01j9zq3s8hf3mbq5w7t2k4v6xy", "sig_", "", "\0"),
+    *("sig_' UNION SELECT 'x", UNKNOWN_KEY_ID, "key_01j9zq3s8hf3mbq5w7t2k4v6xy", "sig_", "", "\0"),
 )

@@ -10,7 +10,7 @@ from shared.access.client import ANSWER_SECONDS
 from shared.access.feed import TRUST_SECONDS
 from shared.access.jwks import JWKS_PATH, REFRESH_SECONDS, RETRY_SECONDS
 from shared.access.jwt import AccessToken
-from support.access_tokens import ISSUER, Issuer, forgeries
+from support.access_tokens import HOSTILE_KEY_IDS, ISSUER, UNKNOWN_KEY_ID, Issuer, forgeries
 from support.fake_credentials import FakeCredentials
 
 TRUSTED = Issuer()
@@ -87,6 +87,16 @@ async def test_a_forgery_is_refused_and_asks_nothing_but_for_the_published_keys(
     del credentials.asked_paths[:]
     assert not await allows(client, FORGERIES[name])
     assert set(credentials.asked_paths) <= {JWKS_PATH}
+
+
+@pytest.mark.parametrize("kid", HOSTILE_KEY_IDS)
+async def test_a_key_id_that_is_none_of_ours_is_not_even_looked_for(
+    credentials: FakeCredentials, client: AccessClient, kid: str
+) -> None:
+    """A path, an address, a piece of SQL, an id of another kind: it costs no request at all."""
+    del credentials.asked_paths[:]
+    assert not await allows(client, FORGERIES[f"kid {kid!r}"])
+    assert set(credentials.asked_paths) <= ({JWKS_PATH} if kid == UNKNOWN_KEY_ID else set())
 
 
 async def test_keys_of_nobody_are_looked_for_at_most_every_few_seconds(

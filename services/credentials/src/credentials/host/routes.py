@@ -18,6 +18,7 @@ async def host(request: Request, _caller: Annotated[KeyCaller, require_owner(Non
     """Return the base URLs of the three services, the OAuth endpoints, the signing keys and the documentation."""
     settings = request.app.state.settings
     return host_of(
+        issuer=settings.issuer,
         credentials_url=settings.credentials_url,
         dispatcher_url=settings.dispatcher_url,
         gateway_url=settings.gateway_url,

@@ -28,22 +28,21 @@ class Host(BaseModel):
     docs_url: str
 
 
-def host_of(*, credentials_url: str, dispatcher_url: str, gateway_url: str) -> Host:
-    """Return the addresses that follow from the services' public base URLs."""
-    base = credentials_url.rstrip("/")
+def host_of(*, issuer: str, credentials_url: str, dispatcher_url: str, gateway_url: str) -> Host:
+    """Return the addresses that follow from the services' public base URLs, and from whom access tokens name as their issuer."""
     return Host(
         services={
             "credentials": _addresses(credentials_url),
             "webhook-dispatcher": _addresses(dispatcher_url),
             "wallet-gateway": _addresses(gateway_url),
         },
-        issuer=base,
-        token_endpoint=f"{base}/oauth2/token",
-        introspection_endpoint=f"{base}/oauth2/introspect",
-        revocation_endpoint=f"{base}/oauth2/revoke",
-        jwks_uri=f"{base}/.well-known/jwks.json",
-        authorization_server_metadata_url=f"{base}/.well-known/oauth-authorization-server",
-        docs_url=f"{base}/docs",
+        issuer=issuer,
+        token_endpoint=f"{issuer}/oauth2/token",
+        introspection_endpoint=f"{issuer}/oauth2/introspect",
+        revocation_endpoint=f"{issuer}/oauth2/revoke",
+        jwks_uri=f"{issuer}/.well-known/jwks.json",
+        authorization_server_metadata_url=f"{issuer}/.well-known/oauth-authorization-server",
+        docs_url=f"{credentials_url.rstrip('/')}/docs",
     )
 
 
