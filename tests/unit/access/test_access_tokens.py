@@ -126,7 +126,7 @@ async def test_a_new_key_is_found_when_it_signs(credentials: FakeCredentials, cl
 
 async def test_a_key_that_is_published_no_more_is_forgotten(credentials: FakeCredentials, client: AccessClient) -> None:
     """After the time that published keys are kept."""
-    text = TRUSTED.text()
+    text = known(credentials, TRUSTED.token())
     assert await allows(client, text)
     credentials.jwks = [Issuer().jwk]
     credentials.clock.now += max(REFRESH_SECONDS, ANSWER_SECONDS)
