@@ -149,13 +149,17 @@ async def dispatcher_service(settings: Settings, credentials: CredentialsService
     """Start an API process in this one, that verifies credentials with ``credentials``."""
     app = create_app(settings)
     publisher = await credentials.new_key(None, kind="service", scopes=["events:publish"])
-    asking = httpx2.AsyncClient(
-        transport=httpx2.ASGITransport(credentials.app),
-        base_url="http://credentials.test",
-        headers={"authorization": f"Bearer {credentials.service_key}"},
+    asking, following = (
+        httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(credentials.app),
+            base_url="http://credentials.test",
+            headers={"authorization": f"Bearer {credentials.service_key}"},
+        )
+        for _ in range(2)
     )
-    async with app.router.lifespan_context(app), asking:
-        access = AccessClient(asking)
+    async with app.router.lifespan_context(app), asking, following:
+        # The feed is not followed: each request asks, and a test sees a changed key at once.
+        access = AccessClient(asking, following)
         app.state.resources = replace(app.state.resources, access=access, access_check=access.check)
         yield DispatcherService(app=app, credentials=credentials, publisher_key=publisher["key"])
 

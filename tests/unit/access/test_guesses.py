@@ -56,7 +56,7 @@ def test_what_counts_as_one_address(first: str, second: str, *, same: bool) -> N
         limiter.failed(GUESS, ip_address(second))
 
 
-@pytest.mark.parametrize("text", ["x", "", "Basic", "0" * 4000])
+@pytest.mark.parametrize("text", ["x", "", "Basic", "0" * 4000], ids=["letter", "nothing", "word", "zeros"])
 def test_what_has_no_form_of_a_credential_is_no_guess(text: str) -> None:
     """It is refused for nothing."""
     limiter = GuessLimiter(per_minute=1, clock=Clock())
@@ -64,7 +64,11 @@ def test_what_has_no_form_of_a_credential_is_no_guess(text: str) -> None:
         limiter.failed(text, ADDRESS)
 
 
-@pytest.mark.parametrize("text", [GUESS, GUESS[:-1] + "!", "cw_sk_live_x", "eyJh.eyJz.c2ln"])
+@pytest.mark.parametrize(
+    "text",
+    [GUESS, GUESS[:-1] + "!", "cw_sk_live_x", "eyJh.eyJz.c2ln"],
+    ids=["key", "wrong checksum", "short", "token"],  # the same in every process
+)
 def test_what_looks_like_a_credential_is_one(text: str) -> None:
     """Also with a wrong checksum."""
     limiter = GuessLimiter(per_minute=1, clock=Clock())
