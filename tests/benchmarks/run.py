@@ -2,7 +2,8 @@
 
 Latency counts from the scheduled time, a run is void unless the ledger balances, figures are medians of at least three runs.
 
-``python tests/benchmarks/run.py [--quick] [name …]`` with names of ``throughput latency hanging publish_single publish_batch``.
+``python tests/benchmarks/run.py [--quick] [name …]`` with names of ``throughput latency hanging publish_single publish_batch``
+and ``verify_in_process verify_http verify_cold verify_http_million verify_cold_million``; ``verify`` stands for all of these.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import delivery
+from benchmarks import credentials, delivery
 from benchmarks.stack import Stack, running_stack
 
 RUNS = 3
@@ -34,6 +35,14 @@ REACH = {
     "hanging.p99_ms": "≤ 1.2 x of baseline_100",
     "publish_single.events_per_second": "≥ 800",
     "publish_batch.events_per_second": "≥ 8000",
+    "verify_in_process.p50_us": "≤ 10",
+    "verify_http.per_second": "≥ 2000",
+    "verify_http.p50_ms": "≤ 5",
+    "verify_http.p99_ms": "≤ 12",
+    "verify_http.writes_each": "0 but the bulk updates",
+    "verify_http_million.per_second": "≥ 0.9 x of verify_http",
+    "verify_http_million.p99_ms": "≤ 1.1 x of verify_http",
+    "verify_cold_million.p50_ms": "≤ 1.1 x of verify_cold",
 }
 
 Measure = Callable[[], Awaitable[dict[str, float]]]
@@ -43,15 +52,40 @@ async def main(names: list[str], *, quick: bool) -> None:
     """Run the named benchmarks (all by default) and report."""
     console = Console()
     results: dict[str, list[dict[str, float]]] = {}
-    async with running_stack(workers=WORKERS) as stack:
-        for name, measure in (await _measures(stack, names, quick=quick)).items():
-            for run in range(RUNS):
-                figures = await measure()
-                results.setdefault(name, []).append(figures)
-                shown = "  ".join(f"{key}={value:.1f}" for key, value in figures.items())
-                console.print(f"{name} run {run + 1}: {shown}")
+    if not names or any(name.startswith("verify") for name in names):
+        async with credentials.running_bench() as bench:
+            await _run(console, results, await _verifications(bench, names, quick=quick))
+            if not quick:
+                await bench.fill_up(credentials.MILLION)
+                await _run(console, results, await _verifications(bench, names, suffix="_million", quick=quick))
+    if not names or not all(name.startswith("verify") for name in names):
+        async with running_stack(workers=WORKERS) as stack:
+            await _run(console, results, await _measures(stack, names, quick=quick))
     _print(console, results)
     console.print(f"written: {_write(results)}")
+
+
+async def _run(console: Console, results: dict[str, list[dict[str, float]]], measures: dict[str, Measure]) -> None:
+    for name, measure in measures.items():
+        for run in range(RUNS):
+            figures = await measure()
+            results.setdefault(name, []).append(figures)
+            shown = "  ".join(f"{key}={value:{_digits(value)}}" for key, value in figures.items())
+            console.print(f"{name} run {run + 1}: {shown}")
+
+
+async def _verifications(
+    bench: credentials.Bench, names: list[str], *, quick: bool, suffix: str = ""
+) -> dict[str, Measure]:
+    keys = await bench.add_keys(credentials.WARM_KEYS)
+    seconds = 5 if quick else 15
+    measures: dict[str, Measure] = {
+        "verify_in_process": lambda: credentials.in_process(bench),
+        "verify_http": lambda: credentials.warm(bench, keys, seconds=seconds),
+        "verify_cold": lambda: credentials.cold(bench),
+    }
+    wanted = {name + suffix: measure for name, measure in measures.items()}
+    return {name: measure for name, measure in wanted.items() if not names or {"verify", name} & set(names)}
 
 
 async def _measures(stack: Stack, names: list[str], *, quick: bool) -> dict[str, Measure]:
@@ -81,9 +115,13 @@ def _print(console: Console, results: dict[str, list[dict[str, float]]]) -> None
     for name, runs in results.items():
         for key in runs[0]:
             values = [run[key] for run in runs]
-            row = [f"{statistics.median(values):.1f}", f"{min(values):.1f}", f"{max(values):.1f}"]
+            row = [f"{value:{_digits(value)}}" for value in (statistics.median(values), min(values), max(values))]
             table.add_row(f"{name}.{key}", *row, REACH.get(f"{name}.{key}", ""))
     console.print(table)
+
+
+def _digits(value: float) -> str:
+    return ".1f" if abs(value) >= 1 or value == 0 else ".2g"
 
 
 def _write(results: dict[str, list[dict[str, float]]]) -> Path:

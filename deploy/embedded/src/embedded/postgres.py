@@ -24,6 +24,8 @@ _SETTINGS = {
     "shared_buffers": "128MB",
     "max_wal_size": "2GB",
     "jit": "off",
+    # Which statements run how often, for the benchmarks; a database that wants to see it makes the extension.
+    "shared_preload_libraries": "pg_stat_statements",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %d %a ",

@@ -36,6 +36,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings=loaded,
         open_resources=lambda registry: open_resources(loaded, serves=True, registry=registry),
         routers=[
+            # First, since siblings wait for it: a route is found by trying one after the other.
+            verification,
             tenants,
             api_keys,
             key_rotation,
@@ -48,7 +50,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             audit,
             oauth,
             revocations,
-            verification,
         ],
     )
     install_oauth(app)

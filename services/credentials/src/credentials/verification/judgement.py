@@ -4,7 +4,7 @@ Callers get one uniform answer; the reason is for the owner alone.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from uuid import UUID
 
@@ -54,6 +54,12 @@ class StoredKey:
     pepper_id: str
     token_revoked: bool = False
     """Of a key that was looked up for an access token: whether that token was revoked, or what signed it dropped."""
+    principal: Principal = field(init=False, repr=False, compare=False)
+    """Who holds it, where nothing speaks against it: made once, used at each verification."""
+
+    def __post_init__(self) -> None:
+        """Make the principal."""
+        object.__setattr__(self, "principal", _principal_of(self))
 
     @property
     def credential_id(self) -> str:
@@ -73,6 +79,10 @@ def judge(key: StoredKey, *, now: float, ip: Address | None) -> Principal | Reas
         return Reason.VERSION_ENDED
     if key.allowed_networks and not _is_listed(ip, key.allowed_networks):
         return Reason.ADDRESS_NOT_ALLOWED
+    return key.principal
+
+
+def _principal_of(key: StoredKey) -> Principal:
     scopes = effective_scopes(key.scopes, key.roles, own_role_scopes=key.own_role_scopes)
     ends = [end for end in (key.expires_at, key.version_ends_at) if end is not None]
     return Principal(

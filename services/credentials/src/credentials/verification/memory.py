@@ -39,7 +39,8 @@ class Memory:
 
     def fingerprint(self, credential: str) -> bytes:
         """Return the name under which a credential is remembered."""
-        return hmac.digest(self._fingerprint_key, credential.encode("ascii"), hashlib.sha256)
+        # No credential has a character beyond ASCII, so none shares its name with a text that has.
+        return hmac.digest(self._fingerprint_key, credential.encode("ascii", "replace"), hashlib.sha256)
 
     def get(self, fingerprint: bytes, *, now: float) -> Found | None:
         """Return what is remembered and not too old; whether a revocation voids it is the caller's question."""

@@ -5,12 +5,12 @@ from typing import Annotated
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from credentials.verification.quick_route import VERIFIER, QuickRoute
 from credentials.verification.schemas import Invalid, Valid, VerifyRequest, answer_of
-from shared.access import AccessUnavailableError, PlatformCaller, require_platform
+from shared.access import AccessUnavailableError, PlatformCaller
 from shared.problems import ServiceUnavailable, problem_responses
-from shared.request_body import StrictRoute
 
-router = APIRouter(prefix="/v1", tags=["verification"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1", tags=["verification"], route_class=QuickRoute)
 
 
 @router.post(
@@ -19,11 +19,7 @@ router = APIRouter(prefix="/v1", tags=["verification"], route_class=StrictRoute)
     summary="Verify a credential",
     responses=problem_responses(),
 )
-async def verify(
-    request: Request,
-    asked: VerifyRequest,
-    _caller: Annotated[PlatformCaller, require_platform("credentials:verify")],
-) -> Response:
+async def verify(request: Request, asked: VerifyRequest, _caller: Annotated[PlatformCaller, VERIFIER]) -> Response:
     """Tell whether a credential is valid, has the scopes, and may be used from the address; writes nothing."""
     try:
         verdict = await request.app.state.resources.access.judge(

@@ -117,19 +117,15 @@ class LocalVerifier:
         ``used_scope`` is noted as exercised if the credential holds it. Memory serves only if it knows the feed up to
         ``min_sequence``: a sibling may have heard of a revocation from another API process before this one has.
         """
-        token = await self._read_token(credential)
-        form = key_format.parse(credential)
-        if token is not None:
-            read: _Read = partial(repository.find_for_access_token, token=token)
-            targets = token.own_targets
-        elif form is not None:
-            read, targets = partial(self._read_by_text, credential=credential, kind=form.kind), ()
-        else:
-            return Verdict(principal=None, reason=Reason.MALFORMED, sequence=self._feed.applied)
-        found = await self._find(credential, read, token_targets=targets, min_sequence=min_sequence, guesser=guesser)
+        token = await self._read_token(credential) if "." in credential else None
+        found = await self._find(credential, token, min_sequence=min_sequence, guesser=guesser)
+        # What was found holds at everything applied by now, and a sibling may be told so.
+        sequence = self._feed.applied if found is None else max(found.sequence, self._feed.applied)
+        if found is None:
+            return Verdict(principal=None, reason=Reason.MALFORMED, sequence=sequence)
         if found.key is None:
-            return Verdict(principal=None, reason=Reason.UNKNOWN, sequence=found.sequence, token=token)
-        verdict = partial(Verdict, sequence=found.sequence, key=found.key, token=token)
+            return Verdict(principal=None, reason=Reason.UNKNOWN, sequence=sequence, token=token)
+        verdict = partial(Verdict, sequence=sequence, key=found.key, token=token)
         now = time.time()
         key = found.key if is_use else replace(found.key, allowed_networks=())
         outcome = judge(key, now=now, ip=ip) if token is None else judge_token(token, key, now=now, ip=ip)
@@ -150,8 +146,6 @@ class LocalVerifier:
         return verdict(principal=outcome, reason=None)
 
     async def _read_token(self, credential: str) -> AccessToken | None:
-        if "." not in credential:
-            return None
         try:
             return await self._access_tokens.read(credential)
         except (SQLAlchemyError, OSError, TimeoutError) as exc:
@@ -179,20 +173,28 @@ class LocalVerifier:
         self._denials.note(denied, reason=reason.value, ip=ip, scope=known)
 
     async def _find(
-        self,
-        credential: str,
-        read: _Read,
-        *,
-        token_targets: tuple[UUID, ...],
-        min_sequence: int,
-        guesser: Address | None,
-    ) -> Found:
+        self, credential: str, token: AccessToken | None, *, min_sequence: int, guesser: Address | None
+    ) -> Found | None:
+        """Return what is known of a credential, by memory or by Postgres; None for what has not the form of one."""
+        if token is None and "." in credential:
+            return None
         fingerprint = self._memory.fingerprint(credential)
         if self._feed.is_trusted() and self._feed.applied >= min_sequence:
             remembered = self._memory.get(fingerprint, now=self._clock())
             if remembered is not None and self._still_holds(remembered):
-                # It holds at everything applied since, and a sibling may be told so.
-                return replace(remembered, sequence=max(remembered.sequence, self._feed.applied))
+                return remembered
+        if token is not None:
+            read: _Read = partial(repository.find_for_access_token, token=token)
+            return await self._look_up(fingerprint, read, token_targets=token.own_targets, guesser=guesser)
+        form = key_format.parse(credential)
+        if form is None:
+            return None
+        read = partial(self._read_by_text, credential=credential, kind=form.kind)
+        return await self._look_up(fingerprint, read, token_targets=(), guesser=guesser)
+
+    async def _look_up(
+        self, fingerprint: bytes, read: _Read, *, token_targets: tuple[UUID, ...], guesser: Address | None
+    ) -> Found:
         async with self._guesses.look_up(guesser):
             for _ in range(_READS_MAX):
                 found = await self._read(read, token_targets=token_targets)
