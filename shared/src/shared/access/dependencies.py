@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import Depends, Request
 
 from shared import typeids
-from shared.access.presented import check_legacy, presented_credential
+from shared.access.presented import check_legacy, is_presented, presented_credential
 from shared.key_format import Environment
 from shared.principals import (
     AccessUnavailableError,
@@ -82,7 +82,7 @@ async def authenticate(request: Request, scope: str | None) -> Principal:
     """
     presented = presented_credential(request)
     if presented is None:
-        raise Unauthorized
+        raise Unauthorized(was_presented=is_presented(request))
     verify: Callable[..., Awaitable[Principal | None]] = request.app.state.resources.access.verify
     try:
         principal = await verify(presented.text, ip=request.state.ip, scope=scope or "")

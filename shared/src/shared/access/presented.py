@@ -40,6 +40,11 @@ def presented_credential(request: Request) -> Presented | None:
     return Presented(text, is_legacy=sent[0] == "key") if 0 < len(text) <= _CREDENTIAL_CHARS_MAX else None
 
 
+def is_presented(request: Request) -> bool:
+    """Tell whether a request carries anything at all as a credential, usable or not."""
+    return any(name in request.headers for name in _HEADERS)
+
+
 async def check_legacy(request: Request, presented: Presented, principal: Principal) -> None:
     """Raise Unauthorized unless the tenant takes calls the older way and a body, if there is one, is signed.
 
