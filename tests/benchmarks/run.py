@@ -23,10 +23,11 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import credentials, delivery
+from benchmarks import delivery, verification
 from benchmarks.stack import Stack, running_stack
 
 RUNS = 3
+_WIDTH = 110
 WORKERS = 2
 REACH = {
     "throughput.deliveries_per_second": "≥ 3000 (issue: ≥ 2000)",
@@ -50,13 +51,13 @@ Measure = Callable[[], Awaitable[dict[str, float]]]
 
 async def main(names: list[str], *, quick: bool) -> None:
     """Run the named benchmarks (all by default) and report."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     results: dict[str, list[dict[str, float]]] = {}
     if not names or any(name.startswith("verify") for name in names):
-        async with credentials.running_bench() as bench:
+        async with verification.running_bench() as bench:
             await _run(console, results, await _verifications(bench, names, quick=quick))
             if not quick:
-                await bench.fill_up(credentials.MILLION)
+                await bench.fill_up(verification.MILLION)
                 await _run(console, results, await _verifications(bench, names, suffix="_million", quick=quick))
     if not names or not all(name.startswith("verify") for name in names):
         async with running_stack(workers=WORKERS) as stack:
@@ -75,14 +76,14 @@ async def _run(console: Console, results: dict[str, list[dict[str, float]]], mea
 
 
 async def _verifications(
-    bench: credentials.Bench, names: list[str], *, quick: bool, suffix: str = ""
+    bench: verification.Bench, names: list[str], *, quick: bool, suffix: str = ""
 ) -> dict[str, Measure]:
-    keys = await bench.add_keys(credentials.WARM_KEYS)
+    keys = await bench.add_keys(verification.WARM_KEYS)
     seconds = 5 if quick else 15
     measures: dict[str, Measure] = {
-        "verify_in_process": lambda: credentials.in_process(bench),
-        "verify_http": lambda: credentials.warm(bench, keys, seconds=seconds),
-        "verify_cold": lambda: credentials.cold(bench),
+        "verify_in_process": lambda: verification.in_process(bench),
+        "verify_http": lambda: verification.warm(bench, keys, seconds=seconds),
+        "verify_cold": lambda: verification.cold(bench),
     }
     wanted = {name + suffix: measure for name, measure in measures.items()}
     return {name: measure for name, measure in wanted.items() if not names or {"verify", name} & set(names)}

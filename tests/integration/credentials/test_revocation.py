@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from credentials.app import create_app
-from credentials.resources import Resources
+from credentials.resources import Resources, open_resources
 from credentials.revocations.feed import POLL_SECONDS, TRUST_SECONDS, RevocationFeed
 from credentials.verification import repository as verification_repository
 from shared.access import FRESH_SECONDS, AccessClient
@@ -147,6 +147,34 @@ async def test_an_answer_overtaken_by_a_revocation_is_neither_given_nor_kept(
     may_go_on.set()
     assert (await verifying).principal is None
     assert (await access.judge(made["key"], ip=None)).principal is None
+
+
+async def test_what_was_read_before_the_first_look_is_not_kept(service: CredentialsService) -> None:
+    """Of the revocations before a process began to follow, it knows nothing: it reads again."""
+    tenant_id = await service.new_tenant()
+    made = await service.new_key(tenant_id)
+    async with open_resources(service.settings, serves=False) as fresh:
+        assert (await fresh.access.judge(made["key"], ip=None)).principal is not None
+        await _revoke(service, tenant_id, made)
+        await fresh.feed.look()
+        assert fresh.feed.is_trusted()
+        assert (await fresh.access.judge(made["key"], ip=None)).principal is None
+
+
+async def test_a_process_that_lies_behind_the_asking_sibling_reads_postgres(
+    service: CredentialsService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sibling may have heard of a revocation from another process: its question says how far it has come."""
+    tenant_id = await service.new_tenant()
+    made = await service.new_key(tenant_id)
+    async with open_resources(service.settings, serves=False) as behind:
+        await behind.feed.look()
+        assert (await behind.access.judge(made["key"], ip=None)).principal is not None
+        monkeypatch.setattr(behind.feed, "is_trusted", lambda: True)
+        await _revoke(service, tenant_id, made)
+        ahead = behind.feed.applied + 1
+        assert (await behind.access.judge(made["key"], ip=None)).principal is not None
+        assert (await behind.access.judge(made["key"], ip=None, min_sequence=ahead)).principal is None
 
 
 async def test_sequences_become_visible_in_their_order(service: CredentialsService) -> None:
