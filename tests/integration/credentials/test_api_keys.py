@@ -153,14 +153,15 @@ async def test_a_tenants_key_needs_a_tenant_that_exists(service: CredentialsServ
         ({"roles": ["owner"]}, 403, "scope_escalation"),
         ({"scopes": ["tenants:write"]}, 403, "scope_escalation"),
         ({"kind": "service"}, 403, "scope_escalation"),
-        ({"environment": "test"}, 403, "environment_mismatch"),
+        ({"environment": "test", "scopes": ["webhooks:write"]}, 403, "scope_escalation"),
+        ({"environment": "test", "roles": ["owner"]}, 403, "scope_escalation"),
         ({"kind": "public", "scopes": ["api_keys:write"]}, 422, "validation_failed"),
     ],
 )
 async def test_nobody_gives_more_than_it_has(
     service: CredentialsService, fields: dict[str, object], status: int, code: str
 ) -> None:
-    """An API key that makes keys stays inside its own scopes, environment and kind; nothing is made."""
+    """An API key that makes keys stays inside its own scopes and kind, in test too; nothing is made."""
     tenant_id = await service.new_tenant()
     maker = service.client((await service.new_key(tenant_id, scopes=["api_keys:write", "api_keys:read"]))["key"])
     wanted = {"name": "more", "kind": "secret", "environment": "live", "scopes": [], **fields}

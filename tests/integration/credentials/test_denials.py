@@ -115,7 +115,8 @@ async def test_other_refusals_are_told_by_their_code(service: CredentialsService
     maker = service.client((await service.new_key(tenant_id, scopes=["api_keys:write", "roles:write"]))["key"])
     wanted = {"name": "A", "kind": "secret", "environment": "live", "scopes": ["events:read"]}
     await maker.post("/v1/api-keys", json=wanted)
-    await maker.post("/v1/api-keys", json={**wanted, "environment": "test", "scopes": []})
+    of_test = {**wanted, "environment": "test", "scopes": []}
+    await maker.post("/v1/api-keys", json=of_test, headers={"x-environment": "live"})
     await maker.post("/v1/roles", json={"name": "A", "scopes": ["events:read"]})
     await maker.post("/v1/roles", json={"name": "A"}, headers={"x-tenant-id": await service.new_tenant()})
     await maker.post("/v1/roles", json={"name": "A"}, headers={"x-environment": "test"})

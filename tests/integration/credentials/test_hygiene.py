@@ -145,10 +145,10 @@ async def test_a_deleted_key_hinders_no_other(service: CredentialsService) -> No
 
 
 async def test_pages_and_owners(service: CredentialsService) -> None:
-    """Newest first, page by page, the own realm only; needs the scope to read keys."""
+    """Newest first, page by page, the own tenant's; a test key gets test keys alone; needs the scope to read keys."""
     tenant_id = await service.new_tenant()
     owner = await service.new_owner(tenant_id)
-    await service.new_owner(tenant_id, environment="test")
+    tester = await service.new_owner(tenant_id, environment="test")
     await service.new_owner(await service.new_tenant())
     made = [(await service.new_key(tenant_id))["id"] for _ in range(4)]
     seen: list[str] = []
@@ -160,7 +160,9 @@ async def test_pages_and_owners(service: CredentialsService) -> None:
         cursor = page["next_cursor"]
         if cursor is None:
             break
-    assert seen == [*made[::-1], (await owner.get("/v1/whoami")).json()["id"]]
+    own_ids = [(await client.get("/v1/whoami")).json()["id"] for client in (tester, owner)]
+    assert seen == [*made[::-1], *own_ids]
+    assert [key["id"] for key in (await tester.get("/v1/hygiene")).json()["data"]] == own_ids[:1]
     assert len((await service.platform.get("/v1/hygiene")).json()["data"]) >= 2
     bare = service.client((await service.new_key(tenant_id))["key"])
     assert (await bare.get("/v1/hygiene")).status_code == 403

@@ -24,9 +24,9 @@ UNKNOWN_ID = "key_01h455vb4pex5vsknk084sn02q"
 async def test_foreign_unknown_and_malformed_ids_are_the_same(service: CredentialsService, call: str) -> None:
     """Status, body and number of queries are equal, so that nothing can be told from them."""
     tenant_id, other_id = await service.new_tenant(), await service.new_tenant()
-    owner = await service.new_owner(tenant_id)
-    foreign = await service.new_key(other_id)
-    other_environment = await service.new_key(tenant_id, environment="test")
+    owner = await service.new_owner(tenant_id, environment="test")
+    foreign = await service.new_key(other_id, environment="test")
+    other_environment = await service.new_key(tenant_id)
     service_key = await service.new_key(None, kind="service")
     await owner.get("/v1/whoami")
     seen = []
@@ -52,16 +52,66 @@ async def test_foreign_unknown_and_malformed_ids_are_the_same(service: Credentia
         assert shown.json()["status"] == "active"
 
 
-async def test_lists_show_the_own_realm_only(service: CredentialsService) -> None:
-    """Neither another tenant's keys nor the other environment's, whatever the filter."""
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_live_key_of_another_tenant_reaches_no_key(service: CredentialsService, call: str) -> None:
+    """Of neither environment."""
+    owner, other_id = await service.new_owner(await service.new_tenant()), await service.new_tenant()
+    for environment in ("live", "test"):
+        foreign = await service.new_key(other_id, environment=environment)
+        assert (await CALLS[call](owner, foreign["id"])).status_code == 404
+        assert (await service.client(foreign["key"]).get("/v1/whoami")).status_code == 200
+
+
+async def test_lists_show_the_own_tenant_only(service: CredentialsService) -> None:
+    """Never another tenant's keys; a test key lists test keys alone, whatever the filter, and a live one both."""
     tenant_id = await service.new_tenant()
     live, test = await service.new_owner(tenant_id), await service.new_owner(tenant_id, environment="test")
     await service.new_owner(await service.new_tenant())
-    for client, environment in ((live, "live"), (test, "test")):
-        for query in ({}, {"environment": "live"}, {"environment": "test"}, {"q": "test"}):
-            keys = (await client.get("/v1/api-keys", params=query)).json()["data"]
-            assert len(keys) <= 1
-            assert all(key["environment"] == environment for key in keys)
+    queries: tuple[dict[str, str], ...] = ({}, {"environment": "live"}, {"environment": "test"}, {"q": "test"})
+    shown = {
+        name: [
+            [key["environment"] for key in (await client.get("/v1/api-keys", params=query)).json()["data"]]
+            for query in queries
+        ]
+        for name, client in (("live", live), ("test", test))
+    }
+    assert shown == {
+        "live": [["test", "live"], ["live"], ["test"], ["test", "live"]],
+        "test": [["test"], [], ["test"], ["test"]],
+    }
+    narrowed = (await live.get("/v1/api-keys", headers={"x-environment": "live"})).json()["data"]
+    assert [key["environment"] for key in narrowed] == ["live"]
+
+
+async def test_a_live_owner_manages_the_keys_of_both_environments(service: CredentialsService) -> None:
+    """It makes, shows, changes, rotates, revokes and deletes test keys; what a test key does stays in test."""
+    tenant_id = await service.new_tenant()
+    owner = await service.new_owner(tenant_id)
+    wanted = {"name": "A", "kind": "secret", "environment": "test", "scopes": ["api_keys:read"]}
+    made = (await owner.post("/v1/api-keys", json=wanted)).json()
+    assert (made["environment"], made["key"][:11]) == ("test", "cw_sk_test_")
+    listed = (await service.client(made["key"]).get("/v1/api-keys")).json()["data"]
+    assert [key["id"] for key in listed] == [made["id"]]
+    for call in ("get", "patch", "rotate", "revoke"):
+        assert (await CALLS[call](owner, made["id"])).status_code == 200, call
+    assert (await CALLS["delete"](owner, made["id"])).status_code == 204
+
+
+@pytest.mark.parametrize(("named", "wanted"), [("test", "live"), ("live", "test")])
+async def test_naming_one_environment_and_wanting_the_other_is_refused(
+    service: CredentialsService, named: str, wanted: str
+) -> None:
+    """By the platform, for a tenant's keys, pairs and the platform's own; nothing is made."""
+    tenant_id = await service.new_tenant()
+    headers = {"x-environment": named}
+    for path, kind in (("", "secret"), ("", "service"), ("/regenerate-pair", None)):
+        body = {"environment": wanted, **({"name": "A", "kind": kind, "scopes": []} if kind else {})}
+        answer = await service.platform.post(
+            f"/v1/api-keys{path}", json=body, headers={**headers, "x-tenant-id": tenant_id}
+        )
+        assert (answer.status_code, answer.json()["code"]) == (403, "environment_mismatch")
+    listed = await service.platform.get("/v1/api-keys", headers={"x-tenant-id": tenant_id})
+    assert listed.json()["data"] == []
 
 
 async def test_a_tenants_key_cannot_name_another_realm(service: CredentialsService) -> None:

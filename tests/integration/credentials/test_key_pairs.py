@@ -104,7 +104,7 @@ async def test_the_overlap_never_exceeds_the_old_keys_expiry(service: Credential
 
 
 async def test_each_environment_and_tenant_has_its_own(service: CredentialsService) -> None:
-    """A platform credential that names the tenant makes either; a tenant's makes those of its own environment."""
+    """A live credential makes either, a test one those of test alone."""
     tenant_id, other_id = await service.new_tenant(), await service.new_tenant()
     owner, other = await service.new_owner(tenant_id), await service.new_owner(other_id)
     platform = service.client(service.platform_key, tenant_id=tenant_id)
@@ -116,7 +116,10 @@ async def test_each_environment_and_tenant_has_its_own(service: CredentialsServi
     assert test["secret"]["key"].startswith("cw_sk_test_")
     await regenerate(platform, environment="live")
     assert [await works(service, pair) for pair in (live, test, others)] == [[False] * 2, [True] * 2, [True] * 2]
-    refused = await owner.post("/v1/api-keys/regenerate-pair", json={"environment": "test"})
+    by_live = await owner.post("/v1/api-keys/regenerate-pair", json={"environment": "test"})
+    assert by_live.status_code == 201
+    tester = await service.new_owner(tenant_id, environment="test")
+    refused = await tester.post("/v1/api-keys/regenerate-pair", json={"environment": "live"})
     assert (refused.status_code, refused.json()["code"]) == (403, "environment_mismatch")
     nameless = await service.platform.post("/v1/api-keys/regenerate-pair", json={"environment": "live"})
     assert (nameless.status_code, nameless.json()["code"]) == (400, "tenant_required")

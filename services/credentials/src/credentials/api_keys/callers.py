@@ -11,14 +11,17 @@ from shared.key_format import Environment
 from shared.problems import MalformedHeader, TenantMismatch, TenantRequired
 
 
-def require_owner(scope: str | None) -> Any:
-    """Return the dependency that authenticates, demands ``scope`` (None: any credential will do), and names the owner."""
+def require_owner(scope: str | None, *, within_realm: bool = False) -> Any:
+    """Return the dependency that authenticates, demands ``scope`` (None: any credential will do), and names the owner.
+
+    A live credential manages the tenant's keys of both environments; with ``within_realm`` it is told of its own alone.
+    """
 
     async def caller(request: Request) -> KeyCaller:
         principal = await authenticate(request, scope)
         result = KeyCaller(
             principal=principal,
-            owner=_owner(request, principal, scope),
+            owner=_owner(request, principal, scope, within_realm=within_realm),
             request_id=request.state.request_id,
             ip=request.state.ip,
         )
@@ -29,7 +32,7 @@ def require_owner(scope: str | None) -> Any:
     return Depends(caller)
 
 
-def _owner(request: Request, principal: Principal, scope: str | None) -> Owner:
+def _owner(request: Request, principal: Principal, scope: str | None, *, within_realm: bool) -> Owner:
     reached = _platform_keys_of(principal)
     if principal.tenant_id is None and "x-tenant-id" not in request.headers:
         # Belonging to no tenant is not enough to be about the platform's keys; its own credential anybody may ask about.
@@ -38,7 +41,8 @@ def _owner(request: Request, principal: Principal, scope: str | None) -> Owner:
         environment = _named_environment(request, principal)
         return Owner(tenant_id=None, environment=environment, reaches_platform_keys_of=reached)
     realm = realm_of(request, principal)
-    return Owner(tenant_id=realm.tenant_id, environment=realm.environment, reaches_platform_keys_of=reached)
+    environment = realm.environment if within_realm else _named_environment(request, principal)
+    return Owner(tenant_id=realm.tenant_id, environment=environment, reaches_platform_keys_of=reached)
 
 
 def _platform_keys_of(principal: Principal) -> tuple[Environment, ...]:
@@ -48,7 +52,7 @@ def _platform_keys_of(principal: Principal) -> tuple[Environment, ...]:
 
 
 def _named_environment(request: Request, principal: Principal) -> Environment | None:
-    """Return the environment whose platform keys are meant, None for both; a test credential means test alone."""
+    """Return the environment whose keys are meant, None for both; a test credential means test alone."""
     named = request.headers.get("x-environment")
     if named not in {None, "live", "test"}:
         raise MalformedHeader("X-Environment is live or test.")

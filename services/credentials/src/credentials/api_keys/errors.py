@@ -17,10 +17,12 @@ class ScopeEscalation(Forbidden):
 
 
 class EnvironmentMismatch(Forbidden):
-    """A key would belong to another environment than its creator."""
+    """A key would belong to an environment that its creator, or the request's X-Environment, leaves out."""
 
     code, title = "environment_mismatch", "Environment mismatch"
-    default_detail = "Environments never mix: a credential makes keys of its own environment only."
+    default_detail = (
+        "A test credential makes test keys only, and a request with X-Environment keys of that environment."
+    )
 
 
 class ApiKeyRevoked(Conflict):

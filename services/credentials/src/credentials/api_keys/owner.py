@@ -1,7 +1,8 @@
 """Whose keys a call is about.
 
-A tenant's credential acts on its own realm. A platform credential acts on the tenant it names with ``X-Tenant-Id``, and
-without that header on the platform's own service keys.
+A tenant's credential acts on its own tenant: a test credential on the test keys alone, a live one on those of both
+environments. A platform credential acts on the tenant it names with ``X-Tenant-Id``, and without that header on the platform's
+own service keys. ``X-Environment`` narrows a call to the keys of one.
 """
 
 from dataclasses import dataclass
@@ -16,12 +17,16 @@ _PLATFORM_REALM_ID = UUID(int=0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """The owner of the keys in question. No tenant: the platform, whose keys are of both environments unless one is named."""
+    """The owner of the keys in question. No tenant: the platform. No environment: both."""
 
     tenant_id: UUID | None
     environment: Environment | None
     reaches_platform_keys_of: tuple[Environment, ...] = ()
     """By id, a platform credential reaches the platform's own keys also while it names a tenant: a live one all of them."""
+
+    def covers(self, environment: Environment) -> bool:
+        """Tell whether the call is about keys of this environment."""
+        return self.environment in {None, environment}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,7 +71,7 @@ async def list_keys(
     caller: Annotated[KeyCaller, require_owner("api_keys:read")],
     session: Transaction,
 ) -> Page[ApiKeyView]:
-    """Return the keys of the caller's tenant and environment, newest first.
+    """Return the keys of the caller's tenant, newest first: to a live credential those of both environments.
 
     A platform credential that names no tenant gets the platform's own service keys.
     """

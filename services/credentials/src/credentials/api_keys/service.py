@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from credentials.api_keys import grants, repository
+from credentials.api_keys.errors import EnvironmentMismatch
 from credentials.api_keys.models import ApiKey, ApiKeyVersion
 from credentials.api_keys.owner import KeyCaller, Owner
 from credentials.api_keys.schemas import ApiKeyCreate, ApiKeyListQuery, ApiKeyView, view_of
@@ -37,6 +38,8 @@ async def create(
 
     Raises ValidationFailed, ScopeEscalation, EnvironmentMismatch, or NotFound for a tenant that does not exist.
     """
+    if not caller.owner.covers(wanted.environment):
+        raise EnvironmentMismatch
     own_roles = await roles.own_roles(
         session,
         tenant_id=None if wanted.kind == "service" else caller.owner.tenant_id,

@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1/audit-log", tags=["audit log"], route_class=Stric
 async def list_entries(
     request: Request,
     query: Annotated[AuditQuery, Query()],
-    caller: Annotated[KeyCaller, require_owner("audit:read")],
+    caller: Annotated[KeyCaller, require_owner("audit:read", within_realm=True)],
     session: Transaction,
 ) -> Page[AuditEntryView]:
     """Return what was done in the caller's tenant and environment, and what was denied and exactly why, newest first.
@@ -49,7 +49,7 @@ async def list_entries(
 async def export(
     request: Request,
     filters: Annotated[AuditFilters, Query()],
-    caller: Annotated[KeyCaller, require_owner("audit:read")],
+    caller: Annotated[KeyCaller, require_owner("audit:read", within_realm=True)],
 ) -> StreamingResponse:
     """Return every entry that the filters choose, in the order of the chain."""
     resources = request.app.state.resources

@@ -40,17 +40,15 @@ CROSS JOIN LATERAL (
                ORDER BY 1
            ) AS never_exercised
 ) s
-WHERE {whose}
+WHERE {whose} AND (CAST(:environment AS text) IS NULL OR k.environment = :environment)
   AND (CAST(:position AS uuid) IS NULL OR k.id < :position)
   AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > :now)
   AND (k.expires_at IS NULL OR s.unused OR cardinality(s.never_exercised) > 0)
 ORDER BY k.id DESC LIMIT :limit
 """
-# Written out for each kind of owner, so that the index by realm serves.
-_TENANTS_PAGE = text(_PAGE.format(whose="k.tenant_id = :tenant_id AND k.environment = :environment"))
-_PLATFORMS_PAGE = text(
-    _PAGE.format(whose="k.tenant_id IS NULL AND (CAST(:environment AS text) IS NULL OR k.environment = :environment)")
-)
+# Written out for each kind of owner, so that the index by tenant serves.
+_TENANTS_PAGE = text(_PAGE.format(whose="k.tenant_id = :tenant_id"))
+_PLATFORMS_PAGE = text(_PAGE.format(whose="k.tenant_id IS NULL"))
 
 
 async def page(

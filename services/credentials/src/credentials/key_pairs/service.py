@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from credentials.api_keys import grants
 from credentials.api_keys import repository as api_keys
 from credentials.api_keys.changes import check_holds_all
+from credentials.api_keys.errors import EnvironmentMismatch
 from credentials.api_keys.models import ApiKey
 from credentials.api_keys.owner import KeyCaller, Owner
 from credentials.api_keys.schemas import ApiKeyCreate
@@ -63,6 +64,8 @@ async def regenerate(
     if caller.owner.tenant_id is None:
         raise TenantRequired
     tenant_id, environment = caller.owner.tenant_id, wanted.environment
+    if not caller.owner.covers(environment):
+        raise EnvironmentMismatch
     grants.check_maker(caller.principal, kind="secret", environment=environment)
     await tenants.hold(session, tenant_id=tenant_id)
     pair = await repository.lock(session, tenant_id=tenant_id, environment=environment)
