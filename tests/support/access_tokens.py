@@ -97,9 +97,11 @@ def forgeries(genuine: str, *, signing_key: ECKey) -> dict[str, str]:
 
     Where the fault is in what is signed, the signature is right: only the check of that one thing refuses it.
     """
-    header, claims = header_of(genuine), claims_of(genuine)
-    real = signing_key.private_key
-    assert real is not None
+    return {**_of_the_signature(genuine, signing_key), **_of_the_claims(genuine, signing_key)}
+
+
+def _of_the_signature(genuine: str, signing_key: ECKey) -> dict[str, str]:
+    header, claims, real = _taken_apart(genuine, signing_key)
     other = ec.generate_private_key(ec.SECP256R1())
     other_jwk = ECKey.import_key(other).as_dict(private=False)
     public_pem, public_jwk = signing_key.as_pem(private=False), orjson.dumps(signing_key.as_dict(private=False))
@@ -107,13 +109,9 @@ def forgeries(genuine: str, *, signing_key: ECKey) -> dict[str, str]:
     raw_point = b"\4" + point.x.to_bytes(32, "big") + point.y.to_bytes(32, "big")
     encoded_header, payload, signature = genuine.split(".")
     wider = encoded(orjson.dumps({**claims, "scope": "transfers:create"}))
-    now = int(time.time())
 
-    def signed(header_changes: dict[str, Any], claim_changes: dict[str, Any] | None = None) -> str:
-        return es256({**header, **header_changes}, {**claims, **(claim_changes or {})}, real)
-
-    def without(*names: str) -> str:
-        return es256(header, {name: value for name, value in claims.items() if name not in names}, real)
+    def signed(header_changes: dict[str, Any]) -> str:
+        return es256({**header, **header_changes}, claims, real)
 
     return {
         "alg none": f"{encoded(orjson.dumps({**header, 'alg': 'none'}))}.{payload}.",
@@ -145,33 +143,53 @@ def forgeries(genuine: str, *, signing_key: ECKey) -> dict[str, str]:
         "b64 false": signed({"b64": False, "crit": ["b64"]}),
         "typ JWT": signed({"typ": "JWT"}),
         "typ missing": es256({"alg": "ES256", "kid": header["kid"]}, claims, real),
-        "aud of another": signed({}, {"aud": "somebody-else"}),
-        "aud list": signed({}, {"aud": ["causeway", "somebody-else"]}),
-        "aud missing": without("aud"),
-        "iss of another": signed({}, {"iss": "https://evil.example"}),
-        "iss with a slash": signed({}, {"iss": claims["iss"] + "/"}),
-        "iss missing": without("iss"),
-        "exp past": signed({}, {"iat": now - 400, "exp": now - 100}),
-        "exp too far": signed({}, {"exp": now + 3600}),
-        "exp as text": signed({}, {"exp": str(now + 100)}),
-        "exp as fraction": signed({}, {"exp": now + 100.5}),
-        "exp true": signed({}, {"exp": True}),
-        "exp missing": without("exp"),
-        "iat in the future": signed({}, {"iat": now + 100, "exp": now + 200}),
-        "iat missing": without("iat"),
-        "jti missing": without("jti"),
-        "jti of another kind": signed({}, {"jti": claims["credential_id"]}),
-        "sub is not the client": signed({}, {"sub": typeids.encode("key", typeids.new_id())}),
-        "no environment": without("environment"),
-        "environment of nobody": signed({}, {"environment": "production"}),
-        "kind of nobody": signed({}, {"kind": "security_token"}),
-        "tenant as text": signed({}, {"tenant_id": "anybody"}),
-        "tenant missing": without("tenant_id"),
-        "scope list": signed({}, {"scope": ["events:read"]}),
-        "scope missing": without("scope"),
-        "payload is a list": f"{encoded(orjson.dumps(header))}.{encoded(b'[]')}.{signature}",
         "encrypted": ".".join([encoded(orjson.dumps({"alg": "ECDH-ES", "enc": "A256GCM"})), "", "e30", "e30", "e30"]),
     }
+
+
+def _of_the_claims(genuine: str, signing_key: ECKey) -> dict[str, str]:
+    header, claims, real = _taken_apart(genuine, signing_key)
+    now = int(time.time())
+
+    def signed(**changes: Any) -> str:
+        return es256(header, {**claims, **changes}, real)
+
+    def without(name: str) -> str:
+        return es256(header, {other: value for other, value in claims.items() if other != name}, real)
+
+    return {
+        "aud of another": signed(aud="somebody-else"),
+        "aud list": signed(aud=["causeway", "somebody-else"]),
+        "aud missing": without("aud"),
+        "iss of another": signed(iss="https://evil.example"),
+        "iss with a slash": signed(iss=claims["iss"] + "/"),
+        "iss missing": without("iss"),
+        "exp past": signed(iat=now - 400, exp=now - 100),
+        "exp too far": signed(exp=now + 3600),
+        "exp as text": signed(exp=str(now + 100)),
+        "exp as fraction": signed(exp=now + 100.5),
+        "exp true": signed(exp=True),
+        "exp missing": without("exp"),
+        "iat in the future": signed(iat=now + 100, exp=now + 200),
+        "iat missing": without("iat"),
+        "jti missing": without("jti"),
+        "jti of another kind": signed(jti=claims["credential_id"]),
+        "sub is not the client": signed(sub=typeids.encode("key", typeids.new_id())),
+        "no environment": without("environment"),
+        "environment of nobody": signed(environment="production"),
+        "kind of nobody": signed(kind="security_token"),
+        "tenant as text": signed(tenant_id="anybody"),
+        "tenant missing": without("tenant_id"),
+        "scope list": signed(scope=["events:read"]),
+        "scope missing": without("scope"),
+        "payload is a list": f"{encoded(orjson.dumps(header))}.{encoded(b'[]')}.{genuine.rpartition('.')[2]}",
+    }
+
+
+def _taken_apart(genuine: str, signing_key: ECKey) -> tuple[dict[str, Any], dict[str, Any], ec.EllipticCurvePrivateKey]:
+    real = signing_key.private_key
+    assert real is not None
+    return header_of(genuine), claims_of(genuine), real
 
 
 UNKNOWN_KEY_ID = "sig_00000000000000000000000000"

@@ -10,9 +10,7 @@ Tree::
     ├── Conflict 409 ──── IdempotencyInProgress
     ├── PayloadTooLarge 413 · HeadersTooLarge 431 · UnsupportedMediaType 415
     ├── ValidationFailed 422 ── IdempotencyMismatch
-    ├── TooManyRequests 429
-    ├── InternalError 500
-    └── ServiceUnavailable 503
+    └── TooManyRequests 429 · InternalError 500 · ServiceUnavailable 503
 
 Services derive their own facts from these in their ``errors.py``. Used by every service.
 """
@@ -281,13 +279,8 @@ def problem_responses(*problems: type[Problem], common: bool = True) -> dict[int
     """Return FastAPI's ``responses`` for a route: one entry per status, one example per code."""
     responses: dict[int | str, dict[str, Any]] = {}
     for problem in dict.fromkeys((*problems, *(COMMON_PROBLEMS if common else ()))):
-        entry = responses.setdefault(
-            problem.status,
-            {
-                "description": problem.title,
-                "content": {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}},
-            },
-        )
+        content = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}}
+        entry = responses.setdefault(problem.status, {"description": problem.title, "content": content})
         entry["content"][PROBLEM_MEDIA_TYPE]["examples"][problem.code] = {
             "summary": (problem.__doc__ or problem.title).split("\n", maxsplit=1)[0],
             "value": {

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from credentials.audit.service import Actor
 from credentials.oauth import errors
-from credentials.oauth.asking import Asked, asked_by_client, asked_by_client_or_verifier
+from credentials.oauth.callers import Asked, asked_by_client, asked_by_client_or_verifier
 from credentials.oauth.documentation import INTROSPECT_FORM, REVOKE_FORM, TOKEN_FORM
 from credentials.oauth.error_form import documented
 from credentials.oauth.schemas import Active, Inactive, Jwks, Metadata, TokenAnswer, jwks_of, metadata_of

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from credentials.audit.service import Actor, Target, record
 from credentials.oauth import revoked_tokens_repository
-from credentials.oauth.client_authentication import ClientSecret
 from credentials.oauth.errors import (
     InvalidClient,
     InvalidRequest,
@@ -31,6 +31,14 @@ from shared.problems import ServiceUnavailable, TooManyRequests
 
 _REVOKED_FOR_SECONDS = 60.0
 """How much longer than the token itself its revocation is kept: more than clocks differ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSecret:
+    """What a client presented to prove who it is."""
+
+    client_id: str
+    secret: SecretStr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

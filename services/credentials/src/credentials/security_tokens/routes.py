@@ -56,11 +56,10 @@ async def refresh(
 ) -> Response:
     """Return the new token with its text. The old one goes on for the overlap, without one it ends within a second."""
     now, resources, asked = datetime.now(UTC), request.app.state.resources, wanted or RefreshWanted()
+    issuer, feed = resources.token_issuer, resources.feed
 
     async def make() -> SecurityTokenRevealed:
-        token, text = await service.refresh(
-            session, caller=caller, wanted=asked, issuer=resources.token_issuer, feed=resources.feed, now=now
-        )
+        token, text = await service.refresh(session, caller=caller, wanted=asked, issuer=issuer, feed=feed, now=now)
         return revealed_view_of(token, text=text.get_secret_value(), now=now)
 
     return await answer_once(

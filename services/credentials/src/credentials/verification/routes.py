@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from credentials.verification.quick_route import VERIFIER, QuickRoute
 from credentials.verification.schemas import Invalid, Valid, VerifyRequest, answer_of
+from credentials.verification.service import LocalVerifier, Verdict
 from shared.access import AccessUnavailableError, PlatformCaller
 from shared.problems import ServiceUnavailable, problem_responses
 
@@ -21,8 +22,13 @@ router = APIRouter(prefix="/v1", tags=["verification"], route_class=QuickRoute)
 )
 async def verify(request: Request, asked: VerifyRequest, _caller: Annotated[PlatformCaller, VERIFIER]) -> Response:
     """Tell whether a credential is valid, has the scopes, and may be used from the address; writes nothing."""
+    answer = answer_of(await _judge(request.app.state.resources.access, asked))
+    return Response(orjson.dumps(answer), media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+async def _judge(access: LocalVerifier, asked: VerifyRequest) -> Verdict:
     try:
-        verdict = await request.app.state.resources.access.judge(
+        return await access.judge(
             asked.credential.get_secret_value(),
             ip=asked.source_ip,
             required_scopes=asked.required_scopes,
@@ -31,6 +37,3 @@ async def verify(request: Request, asked: VerifyRequest, _caller: Annotated[Plat
         )
     except AccessUnavailableError as exc:
         raise ServiceUnavailable from exc
-    return Response(
-        orjson.dumps(answer_of(verdict)), media_type="application/json", headers={"Cache-Control": "no-store"}
-    )

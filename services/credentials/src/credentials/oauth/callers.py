@@ -1,4 +1,7 @@
-"""Who asks: an OAuth client by its id and secret (RFC 6749 §2.3.1), which are an API key's id and text, or a bearer."""
+"""Who asks under ``/oauth2/``, and what was sent.
+
+An OAuth client comes with its id and secret (RFC 6749 §2.3.1), which are an API key's id and text; a verifier with a bearer.
+"""
 
 import base64
 import binascii
@@ -10,19 +13,64 @@ from fastapi import Request
 from fastapi.security.utils import get_authorization_scheme_param
 from pydantic import SecretStr
 
-from credentials.oauth.errors import InvalidClient, InvalidRequest, InvalidToken
-from shared.access import Principal, authenticate
-from shared.problems import InsufficientScope, Unauthorized
+from credentials.oauth.errors import BodyTooLarge, InvalidClient, InvalidRequest, InvalidToken
+from credentials.oauth.form import FORM_BYTES_MAX, MEDIA_TYPE, parse_form
+from credentials.oauth.service import Client, ClientSecret
+from shared.access import PlatformCaller, Principal, authenticate, count_request
+from shared.problems import InsufficientScope, PayloadTooLarge, Unauthorized, UnsupportedMediaType
+from shared.request_body import read_body
 
 VERIFY_SCOPE = "credentials:verify"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClientSecret:
-    """What a client presented to prove who it is."""
+class Asked:
+    """What was sent, and by whom; ``client`` is None for a bearer that may look at all tokens."""
 
-    client_id: str
-    secret: SecretStr
+    form: Mapping[str, str]
+    principal: Principal
+    client: Client | None
+
+
+async def asked_by_client(request: Request) -> Asked:
+    """Return the request of an authenticated client."""
+    return await _of_client(request, await read_form(request))
+
+
+async def asked_by_client_or_verifier(request: Request) -> Asked:
+    """Return the request of an authenticated client, or of a bearer with the scope ``credentials:verify``."""
+    form = await read_form(request)
+    if not has_bearer(request, form):
+        return await _of_client(request, form)
+    principal = await require_verifier(request)
+    _name_caller(request, principal)
+    return Asked(form=form, principal=principal, client=None)
+
+
+async def _of_client(request: Request, form: Mapping[str, str]) -> Asked:
+    client = await request.app.state.resources.oauth.authenticate(presented_secret(request, form), ip=request.state.ip)
+    count_request(request, client.principal)
+    _name_caller(request, client.principal)
+    return Asked(form=form, principal=client.principal, client=client)
+
+
+def _name_caller(request: Request, principal: Principal) -> None:
+    request.state.caller = PlatformCaller(principal=principal, request_id=request.state.request_id, ip=request.state.ip)
+
+
+async def read_form(request: Request) -> Mapping[str, str]:
+    """Return the parameters of a request; raises InvalidRequest or BodyTooLarge."""
+    if request.url.query:
+        raise InvalidRequest("Parameters belong in the body, not in the URL.")
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != MEDIA_TYPE:
+        raise InvalidRequest(f"Send the parameters as {MEDIA_TYPE}.")
+    try:
+        body = await read_body(request, bytes_max=FORM_BYTES_MAX)
+    except PayloadTooLarge as exc:
+        raise BodyTooLarge from exc
+    except UnsupportedMediaType as exc:
+        raise InvalidRequest(exc.detail) from exc
+    return parse_form(body)
 
 
 def presented_secret(request: Request, form: Mapping[str, str]) -> ClientSecret:
