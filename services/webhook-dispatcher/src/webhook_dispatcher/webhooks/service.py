@@ -15,6 +15,7 @@ from shared.access import Caller, Realm
 from shared.egress import AddressPolicy, DestinationRefused, parse_destination
 from shared.problems import NotFound, ValidationFailed
 from shared.sealing import SealingKeyring
+from shared.telemetry import redact
 from shared.webhook_signatures import MalformedSecretError, SigningSecret
 from webhook_dispatcher.audit import repository as audit
 from webhook_dispatcher.deliveries import repository as deliveries
@@ -162,6 +163,9 @@ class Webhooks:
         return open_headers(self._keyring, webhook)
 
     def _check_url(self, url: str) -> None:
+        if redact(url) != url:
+            # A URL is shown, logged and audited: no place for one of our own credentials.
+            raise DestinationNotAllowed("The URL holds a credential; treat that one as leaked.")
         try:
             parse_destination(url, policy=self._policy)
         except DestinationRefused as exc:
