@@ -111,19 +111,27 @@ async def claim(connection: AsyncConnection, *, worker_id: UUID, limits: dict[UU
 
 
 # Only a delivery that is in flight has a fence, so the fence says it all; naming the status as well would lead the planner to
-# the small index of what is in flight, and to comparing each of those with each outcome.
+# the small index of what is in flight, and to comparing each of those with each outcome. A retry for a webhook that was deleted
+# meanwhile has nothing to wait for: it ends here.
 _RECORD = text(
     """
     WITH outcome AS MATERIALIZED (
-        SELECT * FROM unnest(
-            CAST(:ids AS uuid[]), CAST(:fences AS bigint[]), CAST(:attempts AS integer[]), CAST(:statuses AS text[]),
+        SELECT o.id, o.fence, o.attempt, o.failures, o.next_attempt_at, o.attempt_id, o.started_at, o.duration_ms,
+            o.outcome, o.error_code, o.url, o.request_headers, o.request_body, o.response_status, o.response_headers,
+            o.response_body, o.truncated,
+            CASE WHEN o.status = 'pending'
+                AND (SELECT deleted_at FROM webhooks WHERE webhooks.id = o.webhook_id) IS NOT NULL
+                THEN 'cancelled' ELSE o.status END AS status
+        FROM unnest(
+            CAST(:ids AS uuid[]), CAST(:webhooks AS uuid[]), CAST(:fences AS bigint[]), CAST(:attempts AS integer[]),
+            CAST(:statuses AS text[]),
             CAST(:failures AS integer[]), CAST(:next_times AS timestamptz[]), CAST(:attempt_ids AS uuid[]),
             CAST(:started AS timestamptz[]), CAST(:durations AS real[]), CAST(:outcomes AS text[]),
             CAST(:errors AS text[]), CAST(:urls AS text[]), CAST(:request_headers AS text[]),
             CAST(:request_bodies AS bytea[]),
             CAST(:response_statuses AS smallint[]), CAST(:response_headers AS text[]), CAST(:response_bodies AS bytea[]),
             CAST(:truncated AS boolean[])
-        ) AS o (id, fence, attempt, status, failures, next_attempt_at, attempt_id, started_at, duration_ms, outcome,
+        ) AS o (id, webhook_id, fence, attempt, status, failures, next_attempt_at, attempt_id, started_at, duration_ms, outcome,
             error_code, url, request_headers, request_body, response_status, response_headers, response_body,
             truncated)
     ), ended AS (
@@ -167,6 +175,7 @@ async def record(connection: AsyncConnection, records: Sequence[Record]) -> froz
         _RECORD,
         {
             "ids": [item.claimed.id for item in records],
+            "webhooks": [item.claimed.webhook_id for item in records],
             "fences": [item.claimed.fence for item in records],
             "attempts": [item.claimed.attempt for item in records],
             "statuses": [item.status for item in records],
