@@ -21,6 +21,7 @@ from webhook_dispatcher.webhooks.errors import (
     SecretMalformed,
     TooManySecrets,
     WebhookDisabled,
+    WebhookLimitReached,
 )
 from webhook_dispatcher.webhooks.repository import Webhook
 from webhook_dispatcher.webhooks.service import RevealedSecret
@@ -44,7 +45,9 @@ MASK = "••••"
     "",
     status_code=201,
     response_model=schemas.WebhookCreated,
-    responses=problem_responses(DestinationNotAllowed, SecretMalformed, IdempotencyInProgress, IdempotencyMismatch),
+    responses=problem_responses(
+        DestinationNotAllowed, SecretMalformed, WebhookLimitReached, IdempotencyInProgress, IdempotencyMismatch
+    ),
     summary="Register a webhook",
 )
 async def create_webhook(
