@@ -57,8 +57,9 @@ class Record:
 _CLAIM = text(
     """
     WITH asked AS MATERIALIZED (
-        SELECT a.webhook_id, w.revision, l.fence, a.wanted
-        FROM unnest(CAST(:webhooks AS uuid[]), CAST(:limits AS integer[])) AS a (webhook_id, wanted)
+        SELECT a.webhook_id, w.revision, l.fence, CASE w.revision WHEN a.revision THEN a.wanted ELSE 1 END AS wanted
+        FROM unnest(CAST(:webhooks AS uuid[]), CAST(:limits AS integer[]), CAST(:revisions AS bigint[]))
+            AS a (webhook_id, wanted, revision)
         CROSS JOIN LATERAL (
             SELECT revision, lane FROM webhooks
             WHERE id = a.webhook_id AND status = 'enabled' AND deleted_at IS NULL OFFSET 0
@@ -88,10 +89,27 @@ _CLAIM = text(
 )
 
 
-async def claim(connection: AsyncConnection, *, worker_id: UUID, limits: dict[UUID, int]) -> Sequence[Claimed]:
-    """Claim what is due, at most ``limits[webhook]`` of each webhook, oldest due first. Only lanes owned now count."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """How many deliveries of a webhook to claim, and the revision of its configuration that says so."""
+
+    count: int
+    revision: int
+
+
+async def claim(connection: AsyncConnection, *, worker_id: UUID, limits: dict[UUID, Limit]) -> Sequence[Claimed]:
+    """Claim what is due, at most the limit of each webhook, oldest due first. Only lanes owned now count.
+
+    Of a webhook that was changed since the limit's revision one is claimed: it brings the new revision along.
+    """
     rows = await connection.execute(
-        _CLAIM, {"worker_id": worker_id, "webhooks": list(limits), "limits": list(limits.values())}
+        _CLAIM,
+        {
+            "worker_id": worker_id,
+            "webhooks": list(limits),
+            "limits": [limit.count for limit in limits.values()],
+            "revisions": [limit.revision for limit in limits.values()],
+        },
     )
     return [
         Claimed(
@@ -227,7 +245,7 @@ async def load_webhooks(connection: AsyncConnection, ids: Sequence[UUID]) -> Seq
             """
             SELECT w.id, w.tenant_id, w.revision, w.name, w.url, w.format, w.crm_signature,
                 w.signature_header, w.sealed_headers, w.retry_delays_seconds, w.timeout_seconds, w.max_in_flight,
-                w.rate_per_second, s.ids AS secret_ids, s.sealed AS sealed_secrets, s.expiries AS secret_expiries
+                w.rate_per_second, w.enabled_at, s.ids AS secret_ids, s.sealed AS sealed_secrets, s.expiries AS secret_expiries
             FROM webhooks w CROSS JOIN LATERAL (
                 SELECT array_agg(id ORDER BY id DESC) AS ids, array_agg(sealed_secret ORDER BY id DESC) AS sealed,
                     array_agg(expires_at ORDER BY id DESC) AS expiries
