@@ -214,6 +214,10 @@ async def authenticate(request: Request, scope: str | None) -> Principal:
 
     Raises MultipleCredentials, Unauthorized, InsufficientScope or ServiceUnavailable.
     """
+    # StrictRoute has asked before it read the body; the dependency asks again.
+    known: Principal | None = getattr(request.state, "authenticated", {}).get(scope)
+    if known is not None:
+        return known
     credential = _credential(request)
     # A JSON Web Token has dots and is judged by credentials; anything else must carry a right checksum.
     if credential is None or ("." not in credential and key_format.parse(credential) is None):
@@ -227,6 +231,7 @@ async def authenticate(request: Request, scope: str | None) -> Principal:
         raise Unauthorized
     if scope is not None and scope not in principal.scopes:
         raise InsufficientScope(scope)
+    request.state.authenticated = {scope: principal}
     return principal
 
 

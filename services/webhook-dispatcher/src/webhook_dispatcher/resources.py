@@ -20,6 +20,7 @@ from shared.egress import AddressPolicy, EgressClient
 from shared.queue import open_queue
 from shared.sealing import SealingKeyring
 from webhook_dispatcher.events.byte_budget import ByteBudget
+from webhook_dispatcher.events.event import BATCH_BYTES_MAX
 from webhook_dispatcher.events.service import EventAcceptance
 from webhook_dispatcher.lanes.wake_up import WakeUps
 from webhook_dispatcher.settings import Settings
@@ -101,7 +102,7 @@ async def open_api_resources(settings: Settings) -> AsyncIterator[ApiResources]:
             access_check=access.check,
             webhooks=Webhooks(keyring=keyring, policy=AddressPolicy(settings.egress_allow_cidrs)),
             acceptance=EventAcceptance(intake_database),
-            publish_budget=ByteBudget(settings.publish_bytes_in_flight),
+            publish_budget=ByteBudget(settings.publish_bytes_in_flight, body_bytes_max=BATCH_BYTES_MAX),
             wake_ups=WakeUps(queue),
         )
 
