@@ -23,6 +23,7 @@ from webhook_dispatcher.events.byte_budget import ByteBudget
 from webhook_dispatcher.events.event import BATCH_BYTES_MAX
 from webhook_dispatcher.events.service import EventAcceptance
 from webhook_dispatcher.lanes.wake_up import WakeUps
+from webhook_dispatcher.maintenance.partitions import Partitions
 from webhook_dispatcher.settings import Settings
 from webhook_dispatcher.webhooks.service import Webhooks
 
@@ -65,6 +66,7 @@ class WorkerResources:
     listen_queue: Redis
     keyring: SealingKeyring
     egress: EgressClient
+    partitions: Partitions
     acceptance: EventAcceptance
     wake_ups: WakeUps
 
@@ -134,6 +136,7 @@ async def open_worker_resources(settings: Settings, registry: CollectorRegistry)
             listen_queue=queues[1],
             keyring=keyring,
             egress=egress,
+            partitions=Partitions(database, registry),
             acceptance=EventAcceptance(database),
             wake_ups=WakeUps(queues[2]),
         )
