@@ -30,6 +30,7 @@ BODY_SECONDS_MAX = 30.0
 BODY_SECONDS_FREE = 5.0
 """How long a caller may take over its first bytes; from then on each KiB buys a second more, up to the maximum."""
 _BYTES_PER_SECOND_MIN = 1024
+_AUTHENTICATED_SECONDS = 0.25
 _FAULTS_SHOWN_MAX = 20
 _UNKNOWN = "Extra inputs are not permitted"
 
@@ -47,7 +48,8 @@ async def read_body(
 ) -> bytes:
     """Return the whole body; raises PayloadTooLarge or RequestTimeout as soon as a limit is passed, without reading on.
 
-    ``before_keeping`` is told the size so far each time more has come, and may wait or raise. Raises ClientDisconnect.
+    ``before_keeping`` is told the size so far each time more has come, and may wait or raise. Raises ClientDisconnect,
+    and Unauthorized where the credential was revoked while a StrictRoute's body came.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > bytes_max:
@@ -56,6 +58,8 @@ async def read_body(
         raise UnsupportedMediaType("Send the body uncompressed.")
     chunks: list[bytes] = []
     size = 0
+    now = asyncio.get_running_loop().time
+    started_at = now()
     async with aclosing(_paced(request)) as arriving:
         async for chunk in arriving:
             size += len(chunk)
@@ -64,6 +68,8 @@ async def read_body(
             if before_keeping is not None:
                 await before_keeping(size)
             chunks.append(chunk)
+    if isinstance(request, StrictRequest) and now() - started_at > _AUTHENTICATED_SECONDS:
+        await request.authenticate_again()
     return b"".join(chunks)
 
 
@@ -98,6 +104,14 @@ def parse_json(data: bytes) -> Any:
 class StrictRequest(Request):
     """A request whose ``body()`` is limited and whose ``json()`` is strict."""
 
+    authentication: "Callable[[Request], Awaitable[object]] | None" = None
+
+    async def authenticate_again(self) -> None:
+        """Forget who called, and find out anew: a revocation is in force within a second, and an upload may take longer."""
+        if self.authentication is not None:
+            self.state.authenticated = {}
+            await self.authentication(self)
+
     async def body(self) -> bytes:
         if not hasattr(self, "_body"):
             self._body = await read_body(self, bytes_max=BODY_BYTES_MAX)
@@ -128,6 +142,7 @@ class StrictRoute(APIRoute):
 
         async def handle_strictly(request: Request) -> Response:
             strict = StrictRequest(request.scope, request.receive)
+            strict.authentication = authenticate
             if authenticate is not None:
                 await authenticate(strict)
             if known_query is not None:

@@ -3,11 +3,13 @@
 import asyncio
 import io
 import json
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
 
 from shared import request_body
+from shared.access import Principal
 from shared.request_body import BODY_BYTES_MAX
 from support.apps import client_of, on_socket
 from support.mini_service import MiniResources
@@ -40,9 +42,9 @@ async def test_a_credential_is_verified_once(
     asked = []
     verify = resources.access.verify
 
-    async def counted(credential: str, **rest: object) -> object:
+    async def counted(credential: str, **rest: Any) -> Principal | None:
         asked.append(credential)
-        return await verify(credential, **rest)  # type: ignore[arg-type]
+        return await verify(credential, **rest)
 
     monkeypatch.setattr(resources.access, "verify", counted)
     client = client_of(app, headers={"x-api-key": resources.access.new("webhooks:write")})
@@ -110,6 +112,21 @@ async def test_a_slow_body_in_time_is_taken(
         await sender.send(body)
         status, _ = await sender.answer()
     assert status == 201
+
+
+async def test_a_key_that_is_revoked_during_its_upload_does_nothing(app: FastAPI, resources: MiniResources) -> None:
+    """A revocation is in force within a second, and an upload may take thirty."""
+    key, body = resources.access.new("webhooks:write"), b'{"name":"a"}'
+    async with (
+        on_socket(app, started=True) as url,
+        slow_post(url, "/v1/things", x_api_key=key, content_length=str(len(body)), connection="close") as sender,
+    ):
+        await sender.send(body[:-1])
+        await asyncio.sleep(0.5)
+        del resources.access.principals[key]
+        await sender.send(body[-1:])
+        status, _ = await sender.answer()
+    assert status == 401
 
 
 async def test_a_caller_that_goes_away_is_no_fault(app: FastAPI, resources: MiniResources, log: io.StringIO) -> None:
