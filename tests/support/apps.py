@@ -5,6 +5,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Literal
 
 import httpx2
 import uvicorn
@@ -29,11 +30,15 @@ def client_of(app: FastAPI, *, headers: dict[str, str] | None = None, client_ip:
 
 
 @asynccontextmanager
-async def on_socket(app: FastAPI, *, port: int = 0) -> AsyncIterator[str]:
-    """Serve the application on a port of loopback (0: any free one), as in production, and give its base URL."""
+async def on_socket(app: FastAPI, *, port: int = 0, started: bool = False) -> AsyncIterator[str]:
+    """Serve the application on a port of loopback (0: any free one), as in production, and give its base URL.
+
+    ``started``: its lifespan runs already, and is left alone.
+    """
     listener = socket.socket()
     listener.bind((LOOPBACK, port))
-    config = uvicorn.Config(app, lifespan="on", log_config=None, proxy_headers=False, timeout_graceful_shutdown=5)
+    lifespan: Literal["on", "off"] = "off" if started else "on"
+    config = uvicorn.Config(app, lifespan=lifespan, log_config=None, proxy_headers=False, timeout_graceful_shutdown=5)
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:

@@ -6,7 +6,7 @@ Tree::
     ├── BadRequest 400 ── CredentialInUrl, MultipleCredentials, DuplicateHeader, TenantRequired, MalformedHeader
     ├── Unauthorized 401
     ├── Forbidden 403 ─── InsufficientScope, TenantMismatch
-    ├── NotFound 404 · MethodNotAllowed 405
+    ├── NotFound 404 · MethodNotAllowed 405 · RequestTimeout 408
     ├── Conflict 409 ──── IdempotencyInProgress
     ├── PayloadTooLarge 413 · HeadersTooLarge 431 · UnsupportedMediaType 415
     ├── ValidationFailed 422 ── IdempotencyMismatch
@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NotRequired, TypedDict
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
+_EXAMPLE_REQUEST_ID = "01j9zq3s8hf3mbq5w7t2k4v6xy"
 
 
 class PointedError(TypedDict):
@@ -61,16 +62,21 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem, and its s
         self.headers = dict(headers or {})
         super().__init__(self.detail)
 
-    def body(self, request_id: str) -> ProblemBody:
-        """Return the RFC 9457 object for this occurrence."""
-        body: ProblemBody = {
-            "type": f"/problems/{self.code}",
-            "title": self.title,
-            "status": self.status,
-            "detail": self.detail,
-            "code": self.code,
+    @classmethod
+    def form(cls, *, detail: str, request_id: str) -> ProblemBody:
+        """Return the RFC 9457 object without what only an occurrence has."""
+        return {
+            "type": f"/problems/{cls.code}",
+            "title": cls.title,
+            "status": cls.status,
+            "detail": detail,
+            "code": cls.code,
             "request_id": request_id,
         }
+
+    def body(self, request_id: str) -> ProblemBody:
+        """Return the RFC 9457 object for this occurrence."""
+        body = self.form(detail=self.detail, request_id=request_id)
         if self.errors:
             body["errors"] = self.errors
         return body
@@ -181,6 +187,13 @@ class IdempotencyInProgress(Conflict):
     default_detail = "The first request with this Idempotency-Key is still running; try again."
 
 
+class RequestTimeout(Problem):
+    """The body did not arrive in time; the connection is closed."""
+
+    status, code, title = 408, "request_timeout", "Request timeout"
+    default_detail = "The body arrived too slowly, and nothing was done. Send it at once."
+
+
 class PayloadTooLarge(Problem):
     """The body is over the limit; reading stopped there."""
 
@@ -253,6 +266,7 @@ COMMON_PROBLEMS: tuple[type[Problem], ...] = (
     InsufficientScope,
     TenantMismatch,
     ValidationFailed,
+    RequestTimeout,
     PayloadTooLarge,
     TooManyRequests,
     HeadersTooLarge,
@@ -279,17 +293,11 @@ def problem_responses(*problems: type[Problem], common: bool = True) -> dict[int
     """Return FastAPI's ``responses`` for a route: one entry per status, one example per code."""
     responses: dict[int | str, dict[str, Any]] = {}
     for problem in dict.fromkeys((*problems, *(COMMON_PROBLEMS if common else ()))):
-        content = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}}
-        entry = responses.setdefault(problem.status, {"description": problem.title, "content": content})
+        content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}
+        described = {"description": problem.title, "content": {PROBLEM_MEDIA_TYPE: content}}
+        entry = responses.setdefault(problem.status, described)
         entry["content"][PROBLEM_MEDIA_TYPE]["examples"][problem.code] = {
             "summary": (problem.__doc__ or problem.title).split("\n", maxsplit=1)[0],
-            "value": {
-                "type": f"/problems/{problem.code}",
-                "title": problem.title,
-                "status": problem.status,
-                "detail": problem.default_detail or problem.title,
-                "code": problem.code,
-                "request_id": "01j9zq3s8hf3mbq5w7t2k4v6xy",
-            },
+            "value": problem.form(detail=problem.default_detail or problem.title, request_id=_EXAMPLE_REQUEST_ID),
         }
     return responses

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import typeids
@@ -33,6 +34,8 @@ from shared.telemetry import HttpMetrics
 
 HEADER_BYTES_MAX = 32 * 1024
 HEADER_COUNT_MAX = 100
+#: In logs and metrics alone: the caller went away before it had sent its request, and gets no answer.
+STATUS_CLIENT_GONE = 499
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 _SINGLE_HEADERS = frozenset(
     {b"authorization", b"x-api-key", b"content-length", b"content-type", b"idempotency-key", b"x-tenant-id"}
@@ -94,6 +97,13 @@ class RequestEnvelope:
         state["ip"] = client_address(scope, self._trusted_proxies)
         structlog.contextvars.bind_contextvars(request_id=request_id)
         status = 0
+        unread = _announces_body(scope)
+
+        async def receive_and_note() -> Message:
+            nonlocal unread
+            message = await receive()
+            unread = unread and message.get("more_body", False)
+            return message
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -102,14 +112,19 @@ class RequestEnvelope:
                 allowance = state.get("allowance")
                 told = allowance.headers() if allowance is not None else ()
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode()), *told]
+                # Or the caller could go on sending for ever what nobody reads, on a connection that no time limit ends.
+                if unread and all(name != b"connection" for name, _ in message["headers"]):
+                    message["headers"].append((b"connection", b"close"))
             await send(message)
 
         try:
             _check_headers(scope)
             _check_url(scope)
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, receive_and_note, send_with_id)
         except Problem as problem:
             await _answer(problem, request_id, send_with_id)
+        except ClientDisconnect:
+            status = status or STATUS_CLIENT_GONE
         except Exception as exc:
             failure = ServiceUnavailable() if is_unavailable(exc) else InternalError()
             log.exception("http.request_failed", method=scope["method"], path=_route(scope))
@@ -135,6 +150,13 @@ class RequestEnvelope:
             ip=str(state["ip"]),
             credential_id=caller.principal.credential_id if caller else None,
         )
+
+
+def _announces_body(scope: Scope) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in scope["headers"]
+    )
 
 
 def _check_headers(scope: Scope) -> None:

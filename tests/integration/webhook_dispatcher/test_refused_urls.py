@@ -2,6 +2,7 @@
 
 import pytest
 
+from shared import key_format
 from support.dispatcher_service import URL, DispatcherService, Tenant
 
 
@@ -83,3 +84,11 @@ async def test_no_hostile_url_is_registered(service: DispatcherService) -> None:
 async def test_public_destinations_are_registered(tenant: Tenant, url: str) -> None:
     """The guard refuses what is hostile, not what is unusual."""
     assert (await tenant.new_webhook(url=url))["url"] == url
+
+
+async def test_a_url_that_holds_a_credential_of_ours_is_refused(tenant: Tenant) -> None:
+    """It would be shown, logged and audited."""
+    url = f"https://hooks.example.com/{key_format.generate('secret', 'live')}"
+    answer = await tenant.owner.post("/v1/webhooks", json={"name": "x", "url": url, "events": ["*"]})
+    assert (answer.status_code, answer.json()["code"]) == (422, "destination_not_allowed")
+    assert "cw_sk" not in answer.text

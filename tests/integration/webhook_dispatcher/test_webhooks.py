@@ -91,6 +91,8 @@ async def test_values_of_credential_headers_are_masked(tenant: Tenant, service: 
         "Authorization": "Bearer canary-1",
         "X-Api-Key": "canary-2",
         "X-Auth-Token": "canary-3",
+        "X-Pwd": "canary-5",
+        "X-Innocent": "canary-6-0123456789abcdef",
         "X-Region": "eu",
     }
     made = await tenant.new_webhook(headers=headers)

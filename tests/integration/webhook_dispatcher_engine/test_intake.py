@@ -231,3 +231,28 @@ async def test_only_the_event_that_the_database_cannot_store_is_rejected(dispatc
     [(_, fields)] = await dispatcher.queue.xrange(f"{dispatcher.settings.stream}:rejected")
     assert (fields[b"reason"], json.loads(fields[b"event"])["id"]) == (b"not_storable", "bad-3")
     await dispatcher.until_settled(events=4)
+
+
+_SLOW_IF_MANY = """
+    CREATE FUNCTION slow_if_many() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN IF (SELECT count(*) FROM added) > 2 THEN RAISE 'too slow' USING ERRCODE = '57014'; END IF; RETURN NULL; END $$;
+    CREATE TRIGGER slow_if_many AFTER INSERT ON event_keys REFERENCING NEW TABLE AS added
+        FOR EACH STATEMENT EXECUTE FUNCTION slow_if_many()
+"""
+
+
+@pytest.mark.usefixtures("engine")
+async def test_a_batch_that_takes_too_long_is_committed_in_smaller_steps(dispatcher: Dispatcher) -> None:
+    """The database ends a statement for its duration each time that it is asked for more than two events at once."""
+    hook = await dispatcher.new_hook()
+    await dispatcher.database.execute(_SLOW_IF_MANY)
+    async with dispatcher.queue.pipeline(transaction=True) as pipe:
+        for number in range(9):
+            pipe.xadd(
+                dispatcher.settings.stream,
+                {"event": json.dumps({"tenant_id": dispatcher.tenant_id, **event(number)})},
+            )
+        await pipe.execute()
+    await hook.until_received(9)
+    await dispatcher.until_settled(events=9)
+    assert await dispatcher.queue.xlen(f"{dispatcher.settings.stream}:rejected") == 0

@@ -14,7 +14,7 @@ from support.engine import Dispatcher, event
 from webhook_dispatcher.lanes import repository
 from webhook_dispatcher.lanes.leases import Leases
 from webhook_dispatcher.lanes.recorder import Recorder, RecorderMetrics
-from webhook_dispatcher.lanes.repository import Claimed, Record
+from webhook_dispatcher.lanes.repository import Claimed, Limit, Record
 
 
 def _delivered(claimed: Claimed) -> Record:
@@ -49,8 +49,9 @@ async def test_an_outcome_that_the_database_refuses_is_written_without_its_detai
     leases = Leases(database, name="recorder", lease_seconds=60)
     await leases.renew(busy=())
     webhooks = [row[0] for row in await dispatcher.database.fetch("SELECT id FROM webhooks")]
+    limits = dict.fromkeys(webhooks, Limit(count=10, revision=1))
     async with database.autocommit() as connection:
-        claimed = await repository.claim(connection, worker_id=leases.worker_id, limits=dict.fromkeys(webhooks, 10))
+        claimed = await repository.claim(connection, worker_id=leases.worker_id, limits=limits)
     records = [_delivered(item) for item in claimed]
     records[refused] = replace(records[refused], response_headers="not json")
     written: list[Record] = []

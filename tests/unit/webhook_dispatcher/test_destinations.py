@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -16,6 +16,7 @@ from webhook_dispatcher.deliveries.wire_formats import SigningConfig
 from webhook_dispatcher.intake.stream import default_event_id
 from webhook_dispatcher.lanes.destinations import Destinations, TokenBucket
 from webhook_dispatcher.lanes.lane import LANE_COUNT, lane_of
+from webhook_dispatcher.lanes.room import Holding, Room
 
 
 @dataclass
@@ -28,7 +29,9 @@ class Clock:
         return self.now
 
 
-def target(webhook_id: UUID, *, max_in_flight: int = 5, rate_per_second: int | None = None) -> Target:
+def target(
+    webhook_id: UUID, *, max_in_flight: int = 5, rate_per_second: int | None = None, enabled_at: datetime | None = None
+) -> Target:
     """Return a webhook's configuration."""
     return Target(
         id=webhook_id,
@@ -42,6 +45,7 @@ def target(webhook_id: UUID, *, max_in_flight: int = 5, rate_per_second: int | N
         timeout_seconds=15,
         max_in_flight=max_in_flight,
         rate_per_second=rate_per_second,
+        enabled_at=enabled_at,
         valid_until=float("inf"),
     )
 
@@ -51,11 +55,11 @@ def test_requests_in_flight_are_limited_per_webhook() -> None:
     destinations, one, other = Destinations(clock=Clock()), typeids.new_id(), typeids.new_id()
     destinations.set_target(target(one, max_in_flight=3))
     assert destinations.free(one) == 3
-    destinations.started(one, 2)
+    destinations.started(one, [1] * 2)
     assert (destinations.free(one), destinations.busy()) == (1, [one])
-    destinations.started(one, 1)
+    destinations.started(one, [1] * 1)
     assert destinations.free(one) == 0
-    destinations.ended(one)
+    destinations.ended(one, 1)
     assert destinations.free(one) == 1
     assert destinations.free(other) == destinations.first_limit
 
@@ -64,7 +68,7 @@ def test_a_lower_limit_counts_at_once_and_never_below_zero() -> None:
     """A webhook changed while requests are in flight."""
     destinations, one = Destinations(clock=Clock()), typeids.new_id()
     destinations.set_target(target(one, max_in_flight=10))
-    destinations.started(one, 8)
+    destinations.started(one, [1] * 8)
     destinations.set_target(target(one, max_in_flight=2))
     assert destinations.free(one) == 0
 
@@ -75,7 +79,7 @@ def test_the_rate_is_a_burst_of_one_second_and_then_a_pace() -> None:
     destinations = Destinations(clock=clock)
     destinations.set_target(target(one, max_in_flight=100, rate_per_second=10))
     assert destinations.free(one) == 10
-    destinations.started(one, 10)
+    destinations.started(one, [1] * 10)
     assert destinations.free(one) == 0
     assert destinations.pace_seconds(one) == pytest.approx(0.1)
     clock.now += 0.25
@@ -90,7 +94,7 @@ def test_a_new_configuration_with_the_same_rate_keeps_the_pace() -> None:
     clock, one = Clock(), typeids.new_id()
     destinations = Destinations(clock=clock)
     destinations.set_target(target(one, max_in_flight=100, rate_per_second=10))
-    destinations.started(one, 10)
+    destinations.started(one, [1] * 10)
     destinations.set_target(target(one, max_in_flight=100, rate_per_second=10))
     assert destinations.free(one) == 0
     destinations.set_target(target(one, max_in_flight=100, rate_per_second=20))
@@ -100,11 +104,87 @@ def test_a_new_configuration_with_the_same_rate_keeps_the_pace() -> None:
     assert destinations.pace_seconds(one) is None
 
 
+def test_an_enabled_webhook_is_sent_to_one_at_a_time_and_then_twice_as_many_each_hundred() -> None:
+    """The ramp is 1, 2, 4 … and ends at the webhook's own limit, for good."""
+    destinations, one = Destinations(clock=Clock()), typeids.new_id()
+    destinations.started(one, [1])
+    enabled = target(one, max_in_flight=10, enabled_at=datetime.now(UTC))
+    destinations.set_target(enabled)
+    assert destinations.free(one) == 0
+    destinations.ended(one, 1)
+    allowed: list[int] = []
+    for _ in range(399):
+        allowed.append(destinations.free(one))
+        destinations.started(one, [1])
+        destinations.ended(one, 1)
+    assert allowed == [1] * 99 + [2] * 100 + [4] * 100 + [8] * 100
+    assert destinations.free(one) == 10
+    destinations.set_target(enabled)
+    assert destinations.free(one) == 10
+
+
+def test_the_ramp_ends_when_nothing_is_left_and_begins_with_the_next_enabling() -> None:
+    """A claim that found less than it asked for has seen the end of what was held."""
+    destinations, one, now = Destinations(clock=Clock()), typeids.new_id(), datetime.now(UTC)
+    destinations.set_target(target(one, enabled_at=now))
+    assert destinations.free(one) == 1
+    destinations.ran_dry(one)
+    destinations.set_target(target(one, enabled_at=now))
+    assert destinations.free(one) == 5
+    destinations.set_target(target(one, enabled_at=now + timedelta(seconds=1)))
+    assert destinations.free(one) == 1
+
+
+def test_a_webhook_enabled_long_ago_has_no_ramp() -> None:
+    """A worker that starts does not slow down every webhook that was ever disabled."""
+    destinations, one = Destinations(clock=Clock()), typeids.new_id()
+    destinations.set_target(target(one, enabled_at=datetime.now(UTC) - timedelta(hours=2)))
+    assert destinations.free(one) == 5
+
+
+def test_the_size_foreseen_is_a_webhooks_own_and_fades() -> None:
+    """The largest counts at once; smaller ones let it fade, and other webhooks are not touched."""
+    destinations, one, other = Destinations(clock=Clock()), typeids.new_id(), typeids.new_id()
+    destinations.claimed(one, [10, 1000])
+    assert (destinations.get(one).size_bytes, destinations.get(other).size_bytes) == (1000, 1)
+    destinations.claimed(one, [10])
+    assert destinations.get(one).size_bytes == 900
+    for _ in range(100):
+        destinations.claimed(one, [10])
+    assert destinations.get(one).size_bytes == 10
+
+
+@given(
+    hanging=st.lists(st.integers(1, 1 << 20), min_size=1, max_size=5),
+    asked=st.integers(1, 200),
+    small=st.integers(1, 1000),
+)
+def test_hanging_webhooks_always_leave_room(hanging: list[int], asked: int, small: int) -> None:
+    """Whatever they ask for, in claim after claim, the next one with small payloads finds a slot and its bytes."""
+    room = Room(slots=500, payload_bytes=64 << 20)
+    for size in hanging:
+        held = Holding()
+        while count := min(asked, room.fits(held, size_bytes=size)):
+            room.take(slots=count, payload_bytes=count * size)
+            held.take(slots=count, payload_bytes=count * size)
+        assert held.payload_bytes <= room.payload_bytes
+        assert held.slots <= room.slots + 1  # of the last slot there is no half
+    assert room.fits(Holding(), size_bytes=small) >= 1
+
+
+def test_larger_payloads_than_foreseen_are_counted_by_their_real_size() -> None:
+    """From the first on, as long as no more is taken than is left."""
+    room = Room(slots=10, payload_bytes=100)
+    assert room.count_fitting(Holding(), sizes_bytes=[20, 20, 20]) == 2
+    assert room.count_fitting(Holding(slots=1, payload_bytes=60), sizes_bytes=[20, 20, 20]) == 1
+    assert room.count_fitting(Holding(), sizes_bytes=[60, 1]) == 0
+
+
 def test_what_has_nothing_going_on_is_forgotten() -> None:
     """The picture stays bounded; a webhook with a request in flight is never forgotten."""
     destinations = Destinations(clock=Clock(), idle_max=10)
     busy = typeids.new_id()
-    destinations.started(busy, 1)
+    destinations.started(busy, [1] * 1)
     for _ in range(100):
         destinations.get(typeids.new_id())
     assert destinations.busy() == [busy]

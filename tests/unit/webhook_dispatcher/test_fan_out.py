@@ -12,7 +12,7 @@ from shared import typeids
 from shared.access import Realm
 from webhook_dispatcher.event_types import catalogue
 from webhook_dispatcher.events.event import Event
-from webhook_dispatcher.events.fan_out import RealmWebhooks, Subscription, delivery_id_of, plan
+from webhook_dispatcher.events.fan_out import RealmWebhooks, Subscription, delivery_id_of, parts, plan
 from webhook_dispatcher.webhooks import selectors
 
 ALL_NAMES = [event_type.name for event_type in catalogue.all_types()]
@@ -167,3 +167,14 @@ def test_ids_made_one_after_another_are_in_order() -> None:
     """Within a millisecond as well: `first` in one batch is the first of the batch."""
     ids = [typeids.new_id() for _ in range(10_000)]
     assert ids == sorted(ids)
+
+
+@given(weights=st.lists(st.integers(min_value=0, max_value=20)), weight_max=st.integers(min_value=1, max_value=30))
+def test_parts_keep_every_event_in_order_and_within_the_limit(weights: list[int], weight_max: int) -> None:
+    """Nothing is lost or reordered; a part is over the limit only when it is one event that is so by itself."""
+    events = [_event("payment.succeeded") for _ in weights]
+    weight_of = {event.id: weight for event, weight in zip(events, weights, strict=True)}
+    cut = list(parts(events, weights, weight_max=weight_max))
+    assert [event for part in cut for event in part] == events
+    for part in cut:
+        assert len(part) == 1 or sum(weight_of[event.id] for event in part) <= weight_max

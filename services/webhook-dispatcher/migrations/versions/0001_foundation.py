@@ -94,7 +94,7 @@ _UP = (
     """,
     "CREATE INDEX events_realm ON events (tenant_id, environment, id)",
     "CREATE INDEX events_subject ON events (tenant_id, environment, subject, id) WHERE subject IS NOT NULL",
-    # One delivery per webhook, function and request under `trigger: first`; kept as long as the webhook.
+    # One delivery per webhook, function and request under `trigger: first`; kept for good, also after the webhook is deleted.
     """
     CREATE TABLE first_matches (
         webhook_id uuid NOT NULL,

@@ -20,8 +20,10 @@ from shared.egress import AddressPolicy, EgressClient
 from shared.queue import open_queue
 from shared.sealing import SealingKeyring
 from webhook_dispatcher.events.byte_budget import ByteBudget
+from webhook_dispatcher.events.event import BATCH_BYTES_MAX
 from webhook_dispatcher.events.service import EventAcceptance
 from webhook_dispatcher.lanes.wake_up import WakeUps
+from webhook_dispatcher.maintenance.partitions import Partitions
 from webhook_dispatcher.settings import Settings
 from webhook_dispatcher.webhooks.service import Webhooks
 
@@ -64,6 +66,7 @@ class WorkerResources:
     listen_queue: Redis
     keyring: SealingKeyring
     egress: EgressClient
+    partitions: Partitions
     acceptance: EventAcceptance
     wake_ups: WakeUps
 
@@ -112,7 +115,7 @@ async def open_api_resources(settings: Settings, registry: CollectorRegistry) ->
             access_check=access.check,
             webhooks=Webhooks(keyring=keyring, policy=AddressPolicy(settings.egress_allow_cidrs)),
             acceptance=EventAcceptance(intake_database),
-            publish_budget=ByteBudget(settings.publish_bytes_in_flight),
+            publish_budget=ByteBudget(settings.publish_bytes_in_flight, body_bytes_max=BATCH_BYTES_MAX),
             wake_ups=WakeUps(queue),
         )
 
@@ -144,6 +147,7 @@ async def open_worker_resources(settings: Settings, registry: CollectorRegistry)
             listen_queue=queues[1],
             keyring=keyring,
             egress=egress,
+            partitions=Partitions(database, registry),
             acceptance=EventAcceptance(database),
             wake_ups=WakeUps(queues[2]),
         )

@@ -19,8 +19,8 @@ class Settings(ServiceSettings):
     lease_seconds: float = Field(default=5.0, ge=2)
     """How long a lane stays with a worker that no longer renews; so long a kill -9 can delay its lanes."""
 
-    publish_bytes_in_flight: int = Field(default=64 * 1024 * 1024, ge=16 * 1024 * 1024)
-    """Bytes of published bodies that one API process works on at once; more wait their turn."""
+    publish_bytes_in_flight: int = Field(default=64 * 1024 * 1024, ge=32 * 1024 * 1024)
+    """Bytes of published bodies that one API process holds at once, half of them for one realm; more wait, then get 503."""
 
     slots: int = Field(default=500, ge=1, le=5000)
     """Requests in flight at once, per worker."""

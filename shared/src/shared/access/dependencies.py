@@ -80,6 +80,10 @@ async def authenticate(request: Request, scope: str | None) -> Principal:
 
     Raises MultipleCredentials, Unauthorized, TooManyRequests, InsufficientScope or ServiceUnavailable.
     """
+    # StrictRoute has asked before it read the body; the dependency asks again.
+    known: Principal | None = getattr(request.state, "authenticated", {}).get(scope)
+    if known is not None:
+        return known
     presented = presented_credential(request)
     if presented is None:
         raise Unauthorized(was_presented=is_presented(request))
@@ -99,6 +103,7 @@ async def authenticate(request: Request, scope: str | None) -> Principal:
     count_request(request, principal)
     if scope is not None and scope not in principal.scopes:
         raise InsufficientScope(scope)
+    request.state.authenticated = {scope: principal}
     return principal
 
 

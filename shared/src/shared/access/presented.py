@@ -53,8 +53,10 @@ async def check_legacy(request: Request, presented: Presented, principal: Princi
     if not principal.legacy_signatures:
         raise Unauthorized(was_presented=True)
     if not hasattr(request, "_body"):
-        # Kept where the request itself keeps it: the route reads it again from there, with its own limit.
-        request._body = await read_body(request, bytes_max=LEGACY_BODY_BYTES_MAX)
+        # Kept where the request itself keeps it: the route reads it again from there, with its own limit. Read as a plain
+        # request, since a StrictRequest asks who calls again after a long upload, which is what we are about.
+        plain = Request(request.scope, request.receive)
+        request._body = await read_body(plain, bytes_max=LEGACY_BODY_BYTES_MAX)
     body = request._body
     if body and not is_signed(body, signature=request.headers.get("signature", ""), key=presented.text):
         raise Unauthorized(was_presented=True)

@@ -31,6 +31,7 @@ class StoredTarget:
     timeout_seconds: int
     max_in_flight: int
     rate_per_second: int | None
+    enabled_at: datetime | None
     secret_ids: Sequence[UUID] | None
     sealed_secrets: Sequence[bytes] | None
     secret_expiries: Sequence[datetime | None] | None
@@ -51,6 +52,8 @@ class Target:
     timeout_seconds: int
     max_in_flight: int
     rate_per_second: int | None
+    enabled_at: datetime | None
+    """When it was last enabled after being disabled."""
     valid_until: float
 
     def is_current(self, revision: int) -> bool:
@@ -85,5 +88,6 @@ def open_target(stored: StoredTarget, keyring: SealingKeyring) -> Target:
         timeout_seconds=stored.timeout_seconds,
         max_in_flight=stored.max_in_flight,
         rate_per_second=stored.rate_per_second,
+        enabled_at=stored.enabled_at,
         valid_until=min((end.timestamp() for end in stored.secret_expiries or () if end), default=float("inf")),
     )

@@ -1,4 +1,7 @@
-"""Named facts about events. Tree: Problem ── InvalidEvent 422; ``refusal_of`` chooses among them and their neighbours."""
+"""Named facts about events. Tree: Problem ── InvalidEvent 422 · TooManyDeliveries 422.
+
+``refusal_of`` chooses among them and their neighbours.
+"""
 
 from collections.abc import Sequence
 
@@ -15,6 +18,16 @@ class InvalidEvent(ValidationFailed):
 
     def __init__(self, errors: Sequence[PointedError] = ()) -> None:
         super().__init__(errors=errors)
+
+
+class TooManyDeliveries(ValidationFailed):
+    """The events of one request would owe more deliveries than are written at once. Nothing of the request was accepted."""
+
+    code, title = "too_many_deliveries", "Too many deliveries"
+    default_detail = (
+        "The events of one request may owe 100 000 deliveries together, and these would owe more; nothing of this request was"
+        " accepted. Send fewer events at once."
+    )
 
 
 def refusal_of(error: InvalidEventError) -> Problem:

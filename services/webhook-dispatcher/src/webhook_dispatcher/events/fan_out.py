@@ -1,7 +1,7 @@
 """Which deliveries an event owes. Pure."""
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
@@ -60,6 +60,18 @@ def plan(event: Event, webhooks: RealmWebhooks) -> Iterable[Candidate]:
             event=event,
             first=once and subscription.trigger == "first",
         )
+
+
+def parts(events: Sequence[Event], weights: Sequence[int], *, weight_max: int) -> Iterator[Sequence[Event]]:
+    """Cut events into runs that weigh at most ``weight_max`` together, or are one event that weighs more by itself."""
+    start, total = 0, 0
+    for index, weight in enumerate(weights):
+        total += weight
+        if total > weight_max and index > start:
+            yield events[start:index]
+            start, total = index, weight
+    if events:
+        yield events[start:]
 
 
 def delivery_id_of(event: UUID) -> UUID:

@@ -12,15 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.access import Caller, require
 from shared.database import Transaction
 from shared.idempotency import IdempotencyHeader, answer_once, idempotency_key_of
-from shared.pagination import Page, decode_cursor, encode_cursor
+from shared.pagination import Page, encode_cursor
 from shared.problems import IdempotencyInProgress, IdempotencyMismatch, NotFound, problem_responses
-from shared.request_body import StrictRoute, body_bytes_at_most, read_body
+from shared.request_body import StrictRoute, read_body
 from webhook_dispatcher.deliveries import repository as deliveries
 from webhook_dispatcher.deliveries.routes import shown_delivery
 from webhook_dispatcher.event_types.errors import UnknownEventType
 from webhook_dispatcher.events import repository, schemas
-from webhook_dispatcher.events.errors import InvalidEvent
+from webhook_dispatcher.events.errors import InvalidEvent, TooManyDeliveries
 from webhook_dispatcher.events.event import BATCH_BYTES_MAX, data_of
+from webhook_dispatcher.events.settled import SettledPosition
 from webhook_dispatcher.resources import ApiResources, api_resources
 
 router = APIRouter(prefix="/v1/events", tags=["events"], route_class=StrictRoute)
@@ -62,7 +63,9 @@ _BODY: dict[str, Any] = {
     "",
     status_code=202,
     response_model=schemas.PublishedOut,
-    responses=problem_responses(InvalidEvent, UnknownEventType, IdempotencyInProgress, IdempotencyMismatch),
+    responses=problem_responses(
+        InvalidEvent, TooManyDeliveries, UnknownEventType, IdempotencyInProgress, IdempotencyMismatch
+    ),
     openapi_extra=_BODY,
     summary="Publish one event or a batch",
 )
@@ -77,8 +80,8 @@ async def publish_events(
 
     An event's `id` is its idempotency key. One bad event refuses the whole body, and nothing of it is accepted.
     """
-    async with resources.publish_budget.reserve(body_bytes_at_most(request, bytes_max=BATCH_BYTES_MAX)):
-        body = await read_body(request, bytes_max=BATCH_BYTES_MAX)
+    async with resources.publish_budget.share(caller.realm) as share:
+        body = await read_body(request, bytes_max=BATCH_BYTES_MAX, before_keeping=share.grow)
         key = idempotency_key_of(request, idempotency_key, body)
         publish = partial(_publish, body, caller, resources, session=session if key else None)
         return await answer_once(session, realm=caller.realm, key=key, create=publish, status=202)
@@ -88,16 +91,12 @@ async def publish_events(
 async def list_events(
     caller: Reader, session: Transaction, query: Annotated[schemas.EventListQuery, Query()]
 ) -> Response:
-    """Newest first; with `after`, oldest first from that cursor: follow `next_cursor` to read all since then."""
-    oldest_first = query.after is not None
-    rows = await repository.find_page(
-        session, realm=caller.realm, filters=_filters(query), limit=query.limit + 1, oldest_first=oldest_first
-    )
-    shown = rows[: query.limit]
-    # Reading onward never ends: the last page's cursor is where the next events will appear.
-    more = bool(shown) and (oldest_first or len(rows) > query.limit)
-    next_cursor = encode_cursor(shown[-1].id) if more else (query.after or None)
-    return _json({"data": [_shown(row) for row in shown], "next_cursor": next_cursor})
+    """Newest first; with `after`, oldest first from that cursor: follow `next_cursor` to read all since then.
+
+    With `after`, an event appears once no write that began before its own still runs, usually at once: so what is committed
+    late never appears behind a cursor.
+    """
+    return _json(await (_newest(session, caller, query) if query.after is None else _settled(session, caller, query)))
 
 
 @router.get(
@@ -134,9 +133,26 @@ def _filters(query: schemas.EventListQuery) -> Mapping[str, Any]:
         "from": query.from_,
         "to": query.to,
         "q": query.q,
-        "before": query.position if query.after is None else None,
-        "after": decode_cursor(query.after) if query.after else None,
     }
+
+
+async def _newest(session: AsyncSession, caller: Caller, query: schemas.EventListQuery) -> Mapping[str, Any]:
+    rows = await repository.find_page(
+        session, realm=caller.realm, filters=_filters(query), before=query.position, limit=query.limit + 1
+    )
+    shown = rows[: query.limit]
+    next_cursor = encode_cursor(shown[-1].id) if len(rows) > len(shown) else None
+    return {"data": [_shown(row) for row in shown], "next_cursor": next_cursor}
+
+
+async def _settled(session: AsyncSession, caller: Caller, query: schemas.EventListQuery) -> Mapping[str, Any]:
+    """Give a cursor with the last page too: reading onward never ends, and there the next events will appear."""
+    after = SettledPosition.from_cursor(query.after or "")
+    rows = await repository.find_settled(
+        session, realm=caller.realm, filters=_filters(query), after=after, limit=query.limit
+    )
+    last = SettledPosition(transaction=rows[-1].transaction, id=rows[-1].id).cursor() if rows else query.after
+    return {"data": [_shown(row) for row in rows], "next_cursor": last or None}
 
 
 def _shown(event: repository.StoredEvent) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.pagination import CURSOR_PATTERN, FilterTime, PageQuery
+from shared.pagination import FilterTime, PageQuery
 from webhook_dispatcher.deliveries.schemas import DeliveryOut
 from webhook_dispatcher.events.event import BATCH_EVENTS_MAX
+from webhook_dispatcher.events.settled import CURSOR_PATTERN
 
 
 class EventIn(BaseModel):
@@ -88,6 +89,7 @@ class EventListQuery(PageQuery):
     after: Annotated[
         str | None,
         Field(
-            pattern=f"^$|{CURSOR_PATTERN}", description="A cursor; empty for the beginning. Oldest first from there."
+            pattern=f"^$|{CURSOR_PATTERN}",
+            description="`next_cursor` of a page read with `after`; empty for the beginning. Oldest first from there.",
         ),
     ] = None

@@ -12,12 +12,16 @@ from shared.access import Realm
 from shared.database import Database
 from shared.problems import ServiceUnavailable
 from webhook_dispatcher.events import repository
-from webhook_dispatcher.events.errors import refusal_of
+from webhook_dispatcher.events.errors import TooManyDeliveries, refusal_of
 from webhook_dispatcher.events.event import Event, InvalidEventError, parse_published
-from webhook_dispatcher.events.fan_out import RealmWebhooks, plan
+from webhook_dispatcher.events.fan_out import RealmWebhooks, parts, plan
 
 _REALMS_MAX = 10_000
 _PLANS_MAX = 20
+DELIVERIES_AT_ONCE = 10_000
+"""How many deliveries one statement plans, so that nobody else waits long for it. One event may plan more by itself."""
+DELIVERIES_OF_A_REQUEST_MAX = 100_000
+"""How many the events of one HTTP request may owe: they are accepted together, in one statement."""
 
 
 class RealmKeepsChangingError(Exception):
@@ -54,14 +58,17 @@ class EventAcceptance:
     ) -> Published:
         """Accept the events of an HTTP body, all or none: at once, or within the transaction of ``session``.
 
-        Raises InvalidEvent, UnknownEventType or PayloadTooLarge for what stands in it, ServiceUnavailable to try again.
+        Raises InvalidEvent, UnknownEventType, PayloadTooLarge or TooManyDeliveries for what stands in it, ServiceUnavailable to
+        try again.
         """
         try:
             events = parse_published(body, realm=realm, now=now)
             if session is None:
-                acceptance = await self.accept(events)
+                async with self._database.autocommit() as connection:
+                    acceptance = await self._accept_on(connection, events, owed_max=DELIVERIES_OF_A_REQUEST_MAX)
             else:
-                acceptance = await self._accept_on(await session.connection(), events)
+                connection = await session.connection()
+                acceptance = await self._accept_on(connection, events, owed_max=DELIVERIES_OF_A_REQUEST_MAX)
             return Published(acceptance=acceptance, ids=[event.event_id for event in events])
         except InvalidEventError as exc:
             raise refusal_of(exc) from exc
@@ -69,22 +76,33 @@ class EventAcceptance:
             raise ServiceUnavailable from exc
 
     async def accept(self, events: Sequence[Event]) -> Acceptance:
-        """Commit the new ones of ``events`` with their deliveries. When this returns they are durable.
+        """Commit the new ones of ``events`` with their deliveries; when this returns they are durable.
 
-        Raises what the database raises; nothing of the batch was accepted then, or all of it (a lost connection at the
-        commit): sending the same events again is harmless as long as they carry ids.
+        They are cut into parts that owe few enough deliveries for one statement. Raises what the database raises; some parts
+        were accepted then, or all (a lost connection at the commit): sending the same events again is harmless as long as they
+        carry ids.
         """
+        done: list[Acceptance] = []
         async with self._database.autocommit() as connection:
-            return await self._accept_on(connection, events)
+            webhooks = await self._webhooks_of(connection, events)
+            weights = [len(webhooks[event.realm].matching(event.type)) for event in events]
+            for part in parts(events, weights, weight_max=DELIVERIES_AT_ONCE):
+                done.append(await self._accept_on(connection, part))  # noqa: PERF401 - one after the other
+        return Acceptance(
+            accepted=sum(item.accepted for item in done),
+            duplicates=sum(item.duplicates for item in done),
+            webhooks=list({webhook: None for item in done for webhook in item.webhooks}),
+        )
 
-    async def _accept_on(self, connection: AsyncConnection, events: Sequence[Event]) -> Acceptance:
+    async def _accept_on(
+        self, connection: AsyncConnection, events: Sequence[Event], *, owed_max: int | None = None
+    ) -> Acceptance:
         unique = list({(event.realm, event.event_id): event for event in reversed(events)}.values())[::-1]
-        realms = {event.realm for event in unique}
         for attempt in range(_PLANS_MAX):
-            for realm in realms:
-                if realm not in self._realms or attempt:
-                    self._remember(realm, await repository.load_realm(connection, realm))
-            webhooks = {realm: self._realms[realm] for realm in realms}
+            webhooks = await self._webhooks_of(connection, unique, afresh=attempt > 0)
+            owed = sum(len(webhooks[event.realm].matching(event.type)) for event in unique)
+            if owed_max is not None and owed > owed_max:
+                raise TooManyDeliveries
             done = await repository.accept(
                 connection,
                 events=unique,
@@ -95,6 +113,18 @@ class EventAcceptance:
                 accepted = len(done.events)
                 return Acceptance(accepted=accepted, duplicates=len(events) - accepted, webhooks=done.webhooks)
         raise RealmKeepsChangingError
+
+    async def _webhooks_of(
+        self, connection: AsyncConnection, events: Sequence[Event], *, afresh: bool = False
+    ) -> dict[Realm, RealmWebhooks]:
+        """Return the webhooks of the events' realms as they are remembered, or as they are now."""
+        found: dict[Realm, RealmWebhooks] = {}
+        for realm in {event.realm for event in events}:
+            known = None if afresh else self._realms.get(realm)
+            found[realm] = known or await repository.load_realm(connection, realm)
+            if known is None:
+                self._remember(realm, found[realm])
+        return found
 
     def _remember(self, realm: Realm, webhooks: RealmWebhooks) -> None:
         self._realms[realm] = webhooks

@@ -16,7 +16,7 @@ from uuid import UUID
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from shared import typeids
 from shared.database import refuses_data
@@ -37,6 +37,7 @@ REJECTED_MAX = 1_000_000
 _BACKOFF_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)
 _NO_GROUP = "NOGROUP"
 _GROUP_EXISTS = "BUSYGROUP"
+_QUERY_CANCELLED = "57014"
 
 Fields = dict[bytes, bytes]
 Entry = tuple[bytes, Fields]
@@ -167,8 +168,8 @@ class StreamIntake:
             try:
                 acceptance = await self._acceptance.accept([event for _, _, event in events])
             except (SQLAlchemyError, OSError, RealmKeepsChangingError) as exc:
-                if refuses_data(exc):
-                    log.warning("intake.batch_refused", reason=type(exc).__name__, events=len(events))
+                if refuses_data(exc) or (takes_too_long(exc) and len(events) > 1):
+                    log.warning("intake.batch_halved", reason=type(exc).__name__, events=len(events))
                     return await self._commit_halves(events)
                 log.warning("intake.waiting", reason=type(exc).__name__, events=len(events))
                 await asyncio.sleep(_backoff(failures))
@@ -180,7 +181,7 @@ class StreamIntake:
             return []
 
     async def _commit_halves(self, events: Sequence[tuple[bytes, Fields, Event]]) -> list[Rejected]:
-        """Find the event that the database does not take; the others are accepted."""
+        """Find the event that the database does not take, or commit in smaller steps what takes too long at once."""
         if len(events) == 1:
             entry_id, fields, _ = events[0]
             return [Rejected(entry_id=entry_id, fields=fields, code="not_storable", detail="the database refused it")]
@@ -226,6 +227,11 @@ class StreamIntake:
                     await self._queue.xgroup_delconsumer(self._stream, self._group, self._consumer)
         except (RedisError, OSError, TimeoutError) as exc:
             log.info("intake.consumer_left_behind", reason=type(exc).__name__)
+
+
+def takes_too_long(exc: BaseException) -> bool:
+    """Tell whether a statement was ended for its duration; a smaller one may pass. One event alone is tried until it does."""
+    return isinstance(exc, DBAPIError) and getattr(exc.orig, "sqlstate", None) == _QUERY_CANCELLED
 
 
 def size_of(entry: Entry) -> int:

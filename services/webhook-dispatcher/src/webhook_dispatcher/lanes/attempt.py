@@ -8,6 +8,7 @@ import structlog
 
 from shared import typeids
 from webhook_dispatcher.deliveries.retry_policy import (
+    OWN_FAULT_DELAY,
     Decision,
     Delivered,
     GiveUp,
@@ -21,8 +22,6 @@ from webhook_dispatcher.deliveries.wire_formats import RenderedEvent
 from webhook_dispatcher.lanes.repository import Claimed, Record
 
 log = structlog.get_logger()
-
-_OWN_FAULT_DELAY = timedelta(seconds=5)
 
 
 async def run_attempt(sender: Sender, claimed: Claimed, target: Target) -> Record:
@@ -69,7 +68,7 @@ def own_fault(
     *,
     code: str,
     outcome: Literal["failed", "unknown"] = "failed",
-    delay: timedelta = _OWN_FAULT_DELAY,
+    delay: timedelta = OWN_FAULT_DELAY,
 ) -> Record:
     """Return the record of an attempt that failed by us: it uses up nothing, and is made again soon."""
     now = datetime.now(UTC)

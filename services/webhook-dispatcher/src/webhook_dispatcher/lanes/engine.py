@@ -61,7 +61,7 @@ class Engine:
             group.create_task(self._keep_lanes())
             group.create_task(self._pump.run())
             group.create_task(self._recorder.run())
-            group.create_task(self._intake.run())
+            group.create_task(self._take_in())
             group.create_task(
                 wake_up.listen(self._resources.listen_queue, wake=self._pump.wake, look=self._look_now.set)
             )
@@ -73,6 +73,11 @@ class Engine:
         await self._pump.finish(deadline_seconds=FINISH_SECONDS)
         await self._recorder.drain()
         await self._leases.give_up()
+
+    async def _take_in(self) -> None:
+        """Make sure that the day has its partitions before anything is written to it; what is there is delivered meanwhile."""
+        await self._resources.partitions.make_at_start()
+        await self._intake.run()
 
     async def _keep_lanes(self) -> None:
         """Once a second, and when asked: renew the leases and look for due work that no hint told of."""

@@ -1,11 +1,13 @@
 """Claims due deliveries fairly over the webhooks that have work, and starts a send task for each.
 
 One per worker. Per-webhook limits are plain state here, since a webhook has one owner. A webhook that has reached its limit
-is set aside until one of its own requests ends, so that a hanging destination holds its own slots and no others.
+is set aside until one of its own requests ends, and none takes more slots or bytes than it leaves (``room``), so that a hanging
+destination holds its own share and nothing of the others'.
 """
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
@@ -22,13 +24,14 @@ from webhook_dispatcher.lanes.attempt import own_fault, run_attempt
 from webhook_dispatcher.lanes.destinations import Destinations
 from webhook_dispatcher.lanes.leases import Leases
 from webhook_dispatcher.lanes.recorder import Recorder
-from webhook_dispatcher.lanes.repository import Claimed
+from webhook_dispatcher.lanes.repository import Claimed, Limit
+from webhook_dispatcher.lanes.room import Room
 
 log = structlog.get_logger()
 
 CLAIM_MAX = 128
 PAYLOAD_BYTES_MAX = 64 * 1024 * 1024
-"""Payloads in flight at once; of larger ones fewer are claimed."""
+"""Payloads in flight at once; what one claim brings beyond that goes back unsent."""
 COALESCE_SECONDS = 0.002
 _BUSY = 64
 _RETRY_SECONDS = 0.25
@@ -57,10 +60,10 @@ class Pump:
         self._hinted: dict[UUID, None] = {}
         self._set_aside: set[UUID] = set()
         self._in_flight: dict[UUID, asyncio.Task[None]] = {}
-        self._payload_bytes = 0
-        self._largest_bytes = 1
         self._work = asyncio.Event()
+        self._claiming = asyncio.Lock()
         self._closed = False
+        self._finished = False
         self._may_hold_strays = False
 
     def wake(self, webhooks: Iterable[UUID]) -> None:
@@ -84,11 +87,20 @@ class Pump:
         return self._destinations.busy()
 
     async def finish(self, *, deadline_seconds: float) -> None:
-        """Wait for the requests in flight; past the deadline their outcome is recorded as unknown."""
-        tasks = list(self._in_flight.values())
-        if not tasks:
-            return
-        _, late = await asyncio.wait(tasks, timeout=deadline_seconds)
+        """After ``close``: wait for the requests in flight; past the deadline their outcome is recorded as unknown.
+
+        Nothing is started any more once this returns, not even by a claim that the database answers later.
+        """
+        deadline = time.monotonic() + deadline_seconds
+        try:
+            async with asyncio.timeout(deadline_seconds), self._claiming:
+                pass
+        except TimeoutError:
+            log.warning("claims.not_answered")
+        self._finished = True
+        while self._in_flight and (seconds := deadline - time.monotonic()) > 0:
+            await asyncio.wait(list(self._in_flight.values()), timeout=seconds)
+        late = list(self._in_flight.values())
         for task in late:
             task.cancel()
         if late:
@@ -113,35 +125,31 @@ class Pump:
 
     async def _claim_once(self) -> bool:
         """Claim one batch; return whether another one may find work at once."""
-        if self._closed or not self._leases.are_valid():
-            return False
-        if self._may_hold_strays:
-            await self._release_strays()
-        limits = self._choose()
-        if not limits:
-            return False
-        started = time.perf_counter()
-        async with self._database.autocommit() as connection:
-            claimed = await repository.claim(connection, worker_id=self._leases.worker_id, limits=limits)
-        self._largest_bytes = max((len(item.payload) for item in claimed), default=self._largest_bytes)
-        counts: dict[UUID, int] = {}
-        for item in claimed:
-            counts[item.webhook_id] = counts.get(item.webhook_id, 0) + 1
-        for webhook_id, count in counts.items():
-            self._destinations.started(webhook_id, count)
-            if count == limits[webhook_id]:
-                self._hinted[webhook_id] = None
-        if claimed:
-            await self._start(claimed)
-            log.debug("deliveries.claimed", count=len(claimed), ms=round((time.perf_counter() - started) * 1000, 2))
-        return bool(self._hinted)
+        async with self._claiming:
+            if self._closed or not self._leases.are_valid():
+                return False
+            if self._may_hold_strays:
+                await self._release_strays()
+            limits = self._choose()
+            if not limits:
+                return False
+            started = time.perf_counter()
+            async with self._database.autocommit() as connection:
+                claimed = await repository.claim(connection, worker_id=self._leases.worker_id, limits=limits)
+            if self._finished:
+                # Too late to send; who owns the lane next takes them back.
+                return False
+            fitting = self._keep_what_fits(claimed, limits)
+            if fitting:
+                await self._start(fitting)
+                log.debug("deliveries.claimed", count=len(fitting), ms=round((time.perf_counter() - started) * 1000, 2))
+            return bool(self._hinted) or self._may_hold_strays
 
-    def _choose(self) -> dict[UUID, int]:
-        """Share the free slots over the webhooks with work: how many each may claim now."""
-        by_memory = (PAYLOAD_BYTES_MAX - self._payload_bytes) // self._largest_bytes
-        free_slots = min(self._slots - len(self._in_flight), CLAIM_MAX, by_memory)
-        slots_left = self._slots - len(self._in_flight)
-        limits: dict[UUID, int] = {}
+    def _choose(self) -> dict[UUID, Limit]:
+        """Share what is free over the webhooks with work: how many each may claim now."""
+        room = self._room()
+        free_slots = min(room.slots, CLAIM_MAX)
+        limits: dict[UUID, Limit] = {}
         too_many: list[UUID] = []
         if free_slots <= 0:
             return limits
@@ -156,16 +164,43 @@ class Pump:
             if free == 0:
                 self._set_aside_until_free(webhook_id)
                 continue
-            # None may hold more slots than are left: however many destinations hang, the others find some.
-            fair = slots_left - self._destinations.in_flight(webhook_id)
-            if fair <= 0:
+            destination = self._destinations.get(webhook_id)
+            fair = room.fits(destination.held, size_bytes=destination.size_bytes)
+            if fair == 0:
                 too_many.append(webhook_id)
                 continue
-            limits[webhook_id] = min(free, share, free_slots, fair)
-            free_slots -= limits[webhook_id]
-            slots_left -= limits[webhook_id]
+            count = min(free, share, free_slots, fair)
+            limits[webhook_id] = Limit(count=count, revision=destination.revision)
+            free_slots -= count
+            room.take(slots=count, payload_bytes=count * destination.size_bytes)
         self._hinted.update(dict.fromkeys(too_many))
         return limits
+
+    def _room(self) -> Room:
+        held = self._destinations.held
+        return Room(slots=self._slots - held.slots, payload_bytes=PAYLOAD_BYTES_MAX - held.payload_bytes)
+
+    def _keep_what_fits(self, claimed: Sequence[Claimed], limits: dict[UUID, Limit]) -> list[Claimed]:
+        """Note what a claim brought, and return what may be sent; larger payloads than foreseen go back, the newest first."""
+        batches: defaultdict[UUID, list[Claimed]] = defaultdict(list)
+        for item in sorted(claimed, key=lambda item: item.id):
+            batches[item.webhook_id].append(item)
+        kept: list[Claimed] = []
+        for webhook_id, limit in limits.items():
+            batch = batches[webhook_id]
+            if batch and (len(batch) == limit.count or batch[0].webhook_revision != limit.revision):
+                self._hinted[webhook_id] = None
+            else:
+                self._destinations.ran_dry(webhook_id)
+            if batch:
+                sizes = [len(item.payload) for item in batch]
+                self._destinations.claimed(webhook_id, sizes)
+                fitting = self._room().count_fitting(self._destinations.get(webhook_id).held, sizes_bytes=sizes)
+                self._destinations.started(webhook_id, sizes[:fitting])
+                kept += batch[:fitting]
+        # What is in flight in the database and unknown here goes back before the next claim.
+        self._may_hold_strays = self._may_hold_strays or len(kept) < len(claimed)
+        return kept
 
     def _set_aside_until_free(self, webhook_id: UUID) -> None:
         pace_seconds = self._destinations.pace_seconds(webhook_id)
@@ -190,9 +225,8 @@ class Pump:
             target = self._destinations.get(item.webhook_id).target
             if target is None or (item.webhook_id in stale and not target.is_current(target.revision)):
                 self._recorder.put(own_fault(item, code="target_not_loaded"))
-                self._freed(item.webhook_id)
+                self._freed(item)
             else:
-                self._payload_bytes += len(item.payload)
                 self._in_flight[item.id] = asyncio.create_task(self._deliver(item, target))
 
     def _has_target(self, webhook_id: UUID, revision: int) -> bool:
@@ -215,11 +249,11 @@ class Pump:
             self._recorder.put(await run_attempt(self._sender, claimed, target))
         finally:
             del self._in_flight[claimed.id]
-            self._payload_bytes -= len(claimed.payload)
-            self._freed(claimed.webhook_id)
+            self._freed(claimed)
 
-    def _freed(self, webhook_id: UUID) -> None:
-        self._destinations.ended(webhook_id)
+    def _freed(self, claimed: Claimed) -> None:
+        webhook_id = claimed.webhook_id
+        self._destinations.ended(webhook_id, len(claimed.payload))
         if webhook_id in self._set_aside:
             self._set_aside.discard(webhook_id)
             self._hinted[webhook_id] = None

@@ -74,15 +74,25 @@ async def release_strays(connection: AsyncConnection, *, worker_id: UUID, known:
 
 
 async def cancel_of_deleted(connection: AsyncConnection, *, worker_id: UUID) -> int:
-    """Cancel what was accepted for a webhook while it was being deleted; looks at deletions of the last minutes."""
+    """Cancel what became pending for a webhook while, or after, it was deleted; returns how many that were.
+
+    One look into the index of due deliveries for each deleted webhook of our lanes.
+    """
     rows = await connection.execute(
         text(
             """
-            WITH ended AS (
-                DELETE FROM deliveries d USING webhooks w, lanes l
-                WHERE w.updated_at > now() - interval '5 minutes' AND w.deleted_at IS NOT NULL
-                  AND l.lane = w.lane AND l.owner = :worker_id AND d.webhook_id = w.id AND d.status = 'pending'
-                RETURNING d.id, d.webhook_id, d.event, d.tenant_id, d.environment, d.attempts, d.last_status, d.last_error
+            WITH left_over AS MATERIALIZED (
+                SELECT d.id FROM lanes l
+                JOIN webhooks w ON w.lane = l.lane AND w.deleted_at IS NOT NULL
+                CROSS JOIN LATERAL (
+                    SELECT id FROM deliveries WHERE webhook_id = w.id AND status = 'pending'
+                    ORDER BY next_attempt_at, id LIMIT 1000
+                    FOR UPDATE SKIP LOCKED
+                ) d
+                WHERE l.owner = :worker_id
+            ), ended AS (
+                DELETE FROM deliveries WHERE id = ANY (ARRAY(SELECT id FROM left_over))
+                RETURNING id, webhook_id, event, tenant_id, environment, attempts, last_status, last_error
             )
             INSERT INTO delivery_history
                 (id, webhook_id, event, tenant_id, environment, status, attempts, last_status, last_error)

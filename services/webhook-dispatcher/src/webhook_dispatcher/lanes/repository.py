@@ -57,8 +57,9 @@ class Record:
 _CLAIM = text(
     """
     WITH asked AS MATERIALIZED (
-        SELECT a.webhook_id, w.revision, l.fence, a.wanted
-        FROM unnest(CAST(:webhooks AS uuid[]), CAST(:limits AS integer[])) AS a (webhook_id, wanted)
+        SELECT a.webhook_id, w.revision, l.fence, CASE w.revision WHEN a.revision THEN a.wanted ELSE 1 END AS wanted
+        FROM unnest(CAST(:webhooks AS uuid[]), CAST(:limits AS integer[]), CAST(:revisions AS bigint[]))
+            AS a (webhook_id, wanted, revision)
         CROSS JOIN LATERAL (
             SELECT revision, lane FROM webhooks
             WHERE id = a.webhook_id AND status = 'enabled' AND deleted_at IS NULL OFFSET 0
@@ -88,10 +89,27 @@ _CLAIM = text(
 )
 
 
-async def claim(connection: AsyncConnection, *, worker_id: UUID, limits: dict[UUID, int]) -> Sequence[Claimed]:
-    """Claim what is due, at most ``limits[webhook]`` of each webhook, oldest due first. Only lanes owned now count."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """How many deliveries of a webhook to claim, and the revision of its configuration that says so."""
+
+    count: int
+    revision: int
+
+
+async def claim(connection: AsyncConnection, *, worker_id: UUID, limits: dict[UUID, Limit]) -> Sequence[Claimed]:
+    """Claim what is due, at most the limit of each webhook, oldest due first. Only lanes owned now count.
+
+    Of a webhook that was changed since the limit's revision one is claimed: it brings the new revision along.
+    """
     rows = await connection.execute(
-        _CLAIM, {"worker_id": worker_id, "webhooks": list(limits), "limits": list(limits.values())}
+        _CLAIM,
+        {
+            "worker_id": worker_id,
+            "webhooks": list(limits),
+            "limits": [limit.count for limit in limits.values()],
+            "revisions": [limit.revision for limit in limits.values()],
+        },
     )
     return [
         Claimed(
@@ -111,19 +129,27 @@ async def claim(connection: AsyncConnection, *, worker_id: UUID, limits: dict[UU
 
 
 # Only a delivery that is in flight has a fence, so the fence says it all; naming the status as well would lead the planner to
-# the small index of what is in flight, and to comparing each of those with each outcome.
+# the small index of what is in flight, and to comparing each of those with each outcome. A retry for a webhook that was deleted
+# meanwhile has nothing to wait for: it ends here.
 _RECORD = text(
     """
     WITH outcome AS MATERIALIZED (
-        SELECT * FROM unnest(
-            CAST(:ids AS uuid[]), CAST(:fences AS bigint[]), CAST(:attempts AS integer[]), CAST(:statuses AS text[]),
+        SELECT o.id, o.fence, o.attempt, o.failures, o.next_attempt_at, o.attempt_id, o.started_at, o.duration_ms,
+            o.outcome, o.error_code, o.url, o.request_headers, o.request_body, o.response_status, o.response_headers,
+            o.response_body, o.truncated,
+            CASE WHEN o.status = 'pending'
+                AND (SELECT deleted_at FROM webhooks WHERE webhooks.id = o.webhook_id) IS NOT NULL
+                THEN 'cancelled' ELSE o.status END AS status
+        FROM unnest(
+            CAST(:ids AS uuid[]), CAST(:webhooks AS uuid[]), CAST(:fences AS bigint[]), CAST(:attempts AS integer[]),
+            CAST(:statuses AS text[]),
             CAST(:failures AS integer[]), CAST(:next_times AS timestamptz[]), CAST(:attempt_ids AS uuid[]),
             CAST(:started AS timestamptz[]), CAST(:durations AS real[]), CAST(:outcomes AS text[]),
             CAST(:errors AS text[]), CAST(:urls AS text[]), CAST(:request_headers AS text[]),
             CAST(:request_bodies AS bytea[]),
             CAST(:response_statuses AS smallint[]), CAST(:response_headers AS text[]), CAST(:response_bodies AS bytea[]),
             CAST(:truncated AS boolean[])
-        ) AS o (id, fence, attempt, status, failures, next_attempt_at, attempt_id, started_at, duration_ms, outcome,
+        ) AS o (id, webhook_id, fence, attempt, status, failures, next_attempt_at, attempt_id, started_at, duration_ms, outcome,
             error_code, url, request_headers, request_body, response_status, response_headers, response_body,
             truncated)
     ), ended AS (
@@ -167,6 +193,7 @@ async def record(connection: AsyncConnection, records: Sequence[Record]) -> froz
         _RECORD,
         {
             "ids": [item.claimed.id for item in records],
+            "webhooks": [item.claimed.webhook_id for item in records],
             "fences": [item.claimed.fence for item in records],
             "attempts": [item.claimed.attempt for item in records],
             "statuses": [item.status for item in records],
@@ -218,7 +245,7 @@ async def load_webhooks(connection: AsyncConnection, ids: Sequence[UUID]) -> Seq
             """
             SELECT w.id, w.tenant_id, w.revision, w.name, w.url, w.format, w.crm_signature,
                 w.signature_header, w.sealed_headers, w.retry_delays_seconds, w.timeout_seconds, w.max_in_flight,
-                w.rate_per_second, s.ids AS secret_ids, s.sealed AS sealed_secrets, s.expiries AS secret_expiries
+                w.rate_per_second, w.enabled_at, s.ids AS secret_ids, s.sealed AS sealed_secrets, s.expiries AS secret_expiries
             FROM webhooks w CROSS JOIN LATERAL (
                 SELECT array_agg(id ORDER BY id DESC) AS ids, array_agg(sealed_secret ORDER BY id DESC) AS sealed,
                     array_agg(expires_at ORDER BY id DESC) AS expiries

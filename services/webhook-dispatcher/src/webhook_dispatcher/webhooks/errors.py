@@ -1,6 +1,7 @@
 """Named facts about webhooks.
 
-Tree: Problem ── DestinationNotAllowed 422 · SecretMalformed 422 · TooManySecrets 409 · WebhookDisabled 409
+Tree: Problem ── DestinationNotAllowed 422 · SecretMalformed 422 · TooManySecrets 409 · WebhookDisabled 409 ·
+WebhookLimitReached 409
 """
 
 from shared.problems import Conflict, ValidationFailed
@@ -38,3 +39,12 @@ class WebhookDisabled(Conflict):
 
     code, title = "webhook_disabled", "Webhook disabled"
     default_detail = "The webhook is disabled; enable it first. Its deliveries are held meanwhile."
+
+
+class WebhookLimitReached(Conflict):
+    """The realm has as many webhooks as it may: each event is weighed against all of them."""
+
+    code, title = "webhook_limit_reached", "Webhook limit reached"
+    default_detail = (
+        "This tenant has 500 webhooks in this environment, and cannot have more; delete one that is not used."
+    )

@@ -25,7 +25,7 @@ _TYPES: Mapping[str, Any] = {
 _CHANGEABLE = frozenset(
     {"name", "url", "events", "trigger", "crm_signature", "signature_header", "sealed_headers", "retry_delays_seconds"}
     | {"timeout_seconds", "max_in_flight", "rate_per_second", "description", "metadata"}
-    | {"status", "disabled_reason", "disabled_at"}
+    | {"status", "disabled_reason", "disabled_at", "enabled_at"}
 )
 
 
@@ -69,6 +69,18 @@ class SealedSecret:
     sealed_secret: bytes
     created_at: datetime
     expires_at: datetime | None
+
+
+async def count_locked(session: AsyncSession, *, realm: Realm) -> int:
+    """Return how many webhooks the realm has; whoever else counts waits until this transaction has ended."""
+    await _bump_realm(session, tenant_id=realm.tenant_id, environment=realm.environment)
+    statement = text(
+        "SELECT count(*) FROM webhooks"
+        " WHERE tenant_id = :tenant_id AND environment = :environment AND deleted_at IS NULL"
+    )
+    values = {"tenant_id": realm.tenant_id, "environment": realm.environment}
+    count: int = (await session.execute(statement, values)).scalar_one()
+    return count
 
 
 async def insert(session: AsyncSession, values: Mapping[str, Any]) -> Webhook:

@@ -21,6 +21,7 @@ from webhook_dispatcher.webhooks.errors import (
     SecretMalformed,
     TooManySecrets,
     WebhookDisabled,
+    WebhookLimitReached,
 )
 from webhook_dispatcher.webhooks.repository import Webhook
 from webhook_dispatcher.webhooks.service import RevealedSecret
@@ -33,7 +34,9 @@ Revealer = Annotated[Caller, require("webhooks:reveal")]
 Resources = Annotated[ApiResources, Depends(api_resources)]
 
 _NO_STORE = {"Cache-Control": "no-store"}
-_CREDENTIAL_HEADER = re.compile(r"auth|key|token|secret|signature|password|cookie", re.IGNORECASE)
+_CREDENTIAL_NAME = re.compile(r"auth|key|tok|secret|sig|pass|pwd|cred|access|session|private|cookie", re.IGNORECASE)
+_CREDENTIAL_VALUE = re.compile(r"\S{16}")
+"""No word of a plain value, such as a region or a version, is so long."""
 _SECRET = frozenset({"secret"})
 MASK = "••••"
 
@@ -42,7 +45,9 @@ MASK = "••••"
     "",
     status_code=201,
     response_model=schemas.WebhookCreated,
-    responses=problem_responses(DestinationNotAllowed, SecretMalformed, IdempotencyInProgress, IdempotencyMismatch),
+    responses=problem_responses(
+        DestinationNotAllowed, SecretMalformed, WebhookLimitReached, IdempotencyInProgress, IdempotencyMismatch
+    ),
     summary="Register a webhook",
 )
 async def create_webhook(
@@ -195,9 +200,13 @@ def _shown(webhook: Webhook, headers: dict[str, str]) -> schemas.WebhookOut:
     return schemas.WebhookOut(
         **{name: getattr(webhook, name) for name in _PLAIN_FIELDS},
         enabled=webhook.status == "enabled",
-        headers={name: MASK if _CREDENTIAL_HEADER.search(name) else value for name, value in headers.items()},
+        headers={name: MASK if _may_be_credential(name, value) else value for name, value in headers.items()},
         ordered=False,
     )
+
+
+def _may_be_credential(name: str, value: str) -> bool:
+    return bool(_CREDENTIAL_NAME.search(name) or _CREDENTIAL_VALUE.search(value))
 
 
 _PLAIN_FIELDS = frozenset(schemas.WebhookOut.model_fields) - {"enabled", "headers", "ordered"}

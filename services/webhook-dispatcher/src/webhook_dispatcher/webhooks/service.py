@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from shared.access import Caller, Realm
 from shared.egress import AddressPolicy, DestinationRefused, parse_destination
 from shared.problems import NotFound, ValidationFailed
 from shared.sealing import SealingKeyring
+from shared.telemetry import redact
 from shared.webhook_signatures import MalformedSecretError, SigningSecret
 from webhook_dispatcher.audit import repository as audit
 from webhook_dispatcher.deliveries import repository as deliveries
@@ -22,11 +23,18 @@ from webhook_dispatcher.deliveries.wire_formats import WireFormat, crm_slug, par
 from webhook_dispatcher.event_types import catalogue
 from webhook_dispatcher.lanes.lane import lane_of
 from webhook_dispatcher.webhooks import repository, selectors
-from webhook_dispatcher.webhooks.errors import DestinationNotAllowed, SecretMalformed, TooManySecrets
+from webhook_dispatcher.webhooks.errors import (
+    DestinationNotAllowed,
+    SecretMalformed,
+    TooManySecrets,
+    WebhookLimitReached,
+)
 from webhook_dispatcher.webhooks.repository import Webhook
 from webhook_dispatcher.webhooks.schemas import RotateIn, WebhookIn, WebhookPatch
 from webhook_dispatcher.webhooks.sealing import headers_context, secret_context
 
+WEBHOOKS_MAX = 500
+"""Webhooks of a realm, deleted ones not counted. One event owes at most as many deliveries."""
 SECRETS_MAX = 10
 """Secrets that sign at once."""
 _TIMEOUT_SECONDS_DEFAULT = 15
@@ -50,10 +58,15 @@ class Webhooks:
         self._policy = policy
 
     async def create(self, session: AsyncSession, caller: Caller, wanted: WebhookIn) -> tuple[Webhook, str]:
-        """Register a webhook; returns it with its secret. Raises DestinationNotAllowed, SecretMalformed."""
+        """Register a webhook; returns it with its secret.
+
+        Raises DestinationNotAllowed, SecretMalformed, WebhookLimitReached.
+        """
         self._check_url(wanted.url)
         check_selection(wanted.format, wanted.events)
         secret = _secret_text(wanted.format, wanted.secret)
+        if await repository.count_locked(session, realm=caller.realm) >= WEBHOOKS_MAX:
+            raise WebhookLimitReached
         webhook_id = typeids.new_id()
         values = wanted.model_dump(exclude={"secret", "enabled", "headers", "ordered", "timeout_seconds"})
         default = _TIMEOUT_SECONDS_DEFAULT_CRM if wanted.format == "crm" else _TIMEOUT_SECONDS_DEFAULT
@@ -111,9 +124,13 @@ class Webhooks:
         if webhook.status == "disabled":
             if skip_pending:
                 cancelled = await deliveries.cancel_pending_of(session, webhook_id=webhook_id)
-            webhook = await repository.update(
-                session, webhook, {"status": "enabled", "disabled_reason": None, "disabled_at": None}
-            )
+            enabled = {
+                "status": "enabled",
+                "enabled_at": datetime.now(UTC),
+                "disabled_reason": None,
+                "disabled_at": None,
+            }
+            webhook = await repository.update(session, webhook, enabled)
         await _audit(session, caller, "webhook.enabled", webhook, {"deliveries_cancelled": cancelled})
         return webhook
 
@@ -162,6 +179,9 @@ class Webhooks:
         return open_headers(self._keyring, webhook)
 
     def _check_url(self, url: str) -> None:
+        if redact(url) != url:
+            # A URL is shown, logged and audited: no place for one of our own credentials.
+            raise DestinationNotAllowed("The URL holds a credential; treat that one as leaked.")
         try:
             parse_destination(url, policy=self._policy)
         except DestinationRefused as exc:
