@@ -71,16 +71,23 @@ async def test_a_long_answer_is_cut_and_says_that_there_is_more(
     assert answer["sequence"] == after + 3
 
 
-async def test_a_waiting_poll_is_woken_by_the_commit(service: CredentialsService) -> None:
-    """Not at the end of its wait, and with the row."""
-    siblings = service.client(service.service_key)
-    after = (await read(siblings))["sequence"]
-    polling = asyncio.create_task(read(siblings, after=after, wait_ms=LONG_MS))
-    began = time.monotonic()
-    target = await revoke_one(service)
-    answer = await polling
+async def test_a_waiting_poll_is_woken_by_the_commit(
+    service: CredentialsService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, with the row: not at the end of its wait, nor at the next turn of the process, here an hour away."""
+    monkeypatch.setattr(feed_module, "POLL_SECONDS", 3_600.0)
+    app = create_app(service.settings)
+    async with app.router.lifespan_context(app):
+        siblings = client_of(app, headers={"x-api-key": service.service_key})
+        platform = client_of(app, headers={"x-api-key": service.platform_key})
+        made = await service.new_key(None, kind="service")
+        after = (await read(siblings))["sequence"]
+        polling = asyncio.create_task(read(siblings, after=after, wait_ms=LONG_MS))
+        began = time.monotonic()
+        assert (await platform.post(f"/v1/api-keys/{made['id']}/revoke")).is_success
+        answer = await polling
     assert time.monotonic() - began < LONG_MS / 1000 / 2
-    assert [row["target_id"] for row in answer["data"]] == [target]
+    assert [row["target_id"] for row in answer["data"]] == [made["id"]]
 
 
 async def test_a_poll_without_news_is_a_heartbeat(service: CredentialsService) -> None:
