@@ -15,6 +15,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import PlainTextResponse
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.routing import Match
 
@@ -168,16 +169,21 @@ def _validation_problem(exc: RequestValidationError) -> Problem:
 def _add_health(app: FastAPI, registry: CollectorRegistry) -> None:
     router = APIRouter(tags=["health"])
 
-    readiness = {"application/json": {"schema": {"type": "object", "required": ["status", "failing"]}}}
+    schema = {"type": "object", "required": ["status", "failing"]}
+    ready = {"application/json": {"schema": schema, "example": {"status": "ok", "failing": {}}}}
+    failing = {"status": "failing", "failing": {"database": "TimeoutError"}}
+    not_ready = {"application/json": {"schema": schema, "example": failing}}
+    alive = {"application/json": {"example": {"status": "ok"}}}
+    counted = {"text/plain": {"example": "# TYPE causeway_http_requests_total counter\n"}}
 
-    @router.get("/livez", summary="The process runs")
+    @router.get("/livez", summary="The process runs", responses={200: {"content": alive}})
     async def livez() -> dict[str, str]:
         return {"status": "ok"}
 
     @router.get(
         "/readyz",
         summary="Every part it needs answers",
-        responses={200: {"content": readiness}, 503: {"description": "A part does not", "content": readiness}},
+        responses={200: {"content": ready}, 503: {"description": "A part does not", "content": not_ready}},
     )
     async def readyz(request: Request) -> Response:
         failing = await failing_parts(request.app.state.resources.checks())
@@ -187,6 +193,7 @@ def _add_health(app: FastAPI, registry: CollectorRegistry) -> None:
     @router.get(
         "/metrics",
         summary="Prometheus metrics",
+        responses={200: {"content": counted}},
         response_class=PlainTextResponse,
     )
     async def metrics() -> Response:
@@ -226,6 +233,7 @@ def _openapi(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
         "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
     for route in (route for router in routers for route in router.routes):
+        _restore_examples(components["schemas"], getattr(route, "response_model", None))
         scope = required_scope(route)
         if scope is None:
             continue
@@ -238,6 +246,15 @@ def _openapi(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
             operation["description"] = f"{operation.get('description', '')}\n\nScope: `{scope}`.".strip()
     app.openapi_schema = schema
     return schema
+
+
+def _restore_examples(schemas: dict[str, Any], model: Any) -> None:
+    """Show a model's examples as they were written: FastAPI takes what is null out of them, as out of the whole document."""
+    if model is None:
+        return
+    for name, described in TypeAdapter(list[model]).json_schema(mode="serialization").get("$defs", {}).items():
+        if name in schemas and "examples" in described:
+            schemas[name]["examples"] = described["examples"]
 
 
 _PROBLEM_SCHEMA: dict[str, Any] = {

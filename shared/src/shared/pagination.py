@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Sequence
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, get_args
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
@@ -45,8 +45,19 @@ class PageQuery(BaseModel):
         return None if self.cursor is None else decode_cursor(self.cursor)
 
 
+def _show_a_page(schema: dict[str, Any], page: type[BaseModel]) -> None:
+    """Show one page with the example of its items, where they have one."""
+    (item,) = get_args(page.model_fields["data"].annotation)
+    shown = item.model_config.get("json_schema_extra") if hasattr(item, "model_config") else None
+    if isinstance(shown, dict) and "examples" in shown:
+        cursor = encode_cursor(UUID("0192f3f1-e511-7953-8000-3f8a3c5e9d7e"))
+        schema["examples"] = [{"data": shown["examples"], "next_cursor": cursor}]
+
+
 class Page(BaseModel, Generic[Item]):
     """One page of a list."""
+
+    model_config = ConfigDict(json_schema_extra=_show_a_page)
 
     data: list[Item]
     next_cursor: str | None = None

@@ -15,7 +15,9 @@ from pydantic import (
     field_validator,
 )
 
+from credentials.api_keys import examples
 from credentials.api_keys.address_list import Cidr
+from credentials.api_keys.examples import shown
 from credentials.api_keys.models import ApiKey, KeyStatus, VersionStatus
 from shared.key_format import Environment
 from shared.pagination import PageQuery
@@ -130,6 +132,8 @@ class VersionView(BaseModel):
 class ApiKeyView(BaseModel):
     """A key without its secret."""
 
+    model_config = ConfigDict(json_schema_extra=shown(examples.VIEW))
+
     id: ApiKeyId
     name: str
     kind: Literal["secret", "public", "service"]
@@ -152,11 +156,23 @@ class ApiKeyView(BaseModel):
 class ApiKeyCreated(ApiKeyView):
     """A new key, with its text: the only time it is shown. A replay under the same Idempotency-Key comes without it."""
 
+    model_config = ConfigDict(json_schema_extra=shown(examples.CREATED))
+
     key: Annotated[str, Field(examples=["cw_sk_live_…"])]
 
 
 class WhoAmI(ApiKeyView):
     """The caller's own credential, and what it may do at this moment."""
+
+    model_config = ConfigDict(
+        json_schema_extra=shown(
+            {
+                **examples.VIEW,
+                "tenant_id": "ten_01j9zq3s8hf3mbq5w7t2k4v6xy",
+                "effective_scopes": ["deliveries:read", "events:publish"],
+            }
+        )
+    )
 
     tenant_id: Annotated[UUID, TypeId("ten")] | None
     effective_scopes: list[str]

@@ -1,8 +1,8 @@
 """Wire shape of ``GET /v1/host``."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 ServiceName = Literal["credentials", "webhook-dispatcher", "wallet-gateway"]
 
@@ -15,8 +15,20 @@ class ServiceAddresses(BaseModel):
     openapi_url: str
 
 
+def _show_example(schema: dict[str, Any]) -> None:
+    host = host_of(
+        issuer="https://credentials.example",
+        credentials_url="https://credentials.example",
+        dispatcher_url="https://webhooks.example",
+        gateway_url="https://wallets.example",
+    )
+    schema["examples"] = [host.model_dump()]
+
+
 class Host(BaseModel):
     """What an integrator's configuration screen shows."""
+
+    model_config = ConfigDict(json_schema_extra=_show_example)
 
     services: dict[ServiceName, ServiceAddresses]
     issuer: str

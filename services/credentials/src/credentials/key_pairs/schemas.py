@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from credentials.api_keys import examples
+from credentials.api_keys.examples import shown
 from credentials.api_keys.schemas import ApiKeyCreated
 from credentials.key_rotation.schemas import OverlapSeconds
 from shared.key_format import Environment
@@ -20,6 +22,8 @@ class PairWanted(BaseModel):
 
 class PairCreated(BaseModel):
     """A new pair with the texts of both keys: the only time they are shown."""
+
+    model_config = ConfigDict(json_schema_extra=shown({"public": examples.CREATED_PUBLIC, "secret": examples.CREATED}))
 
     public: ApiKeyCreated
     secret: ApiKeyCreated

@@ -16,4 +16,6 @@ class LeakedKey(BaseModel):
 class Reported(BaseModel):
     """Thank you; whether there is such a key is its owner's to know."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "accepted"}]})
+
     status: Literal["accepted"] = "accepted"

@@ -61,6 +61,35 @@ class Revocations(BaseModel):
     answer holds are there when the last one's sequence is below it: ask again at once.
     """
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "sequence": 4711,
+                    "data": [
+                        {
+                            "sequence": 4711,
+                            "target_kind": "credential",
+                            "target_id": "key_01j9zq3s8hf3mbq5w7t2k4v6xy",
+                            "reason": "api_key.revoked",
+                            "at": "2026-01-01T12:00:00Z",
+                            "age_ms": 12.5,
+                        }
+                    ],
+                    "services": [
+                        {
+                            "service": "webhook-dispatcher",
+                            "instance": "host-1-4242",
+                            "applied": 4710,
+                            "took_ms": 8.4,
+                            "seen_ms_ago": 120,
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
     sequence: int
     data: list[RevocationView]
     services: list[FollowerView]

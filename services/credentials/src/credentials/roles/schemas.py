@@ -99,6 +99,23 @@ class RoleChange(BaseModel):
 class RoleView(BaseModel):
     """A role. Built-in ones are the same for all, and have neither times nor a maker."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "role_01j9zq3s8hf3mbq5w7t2k4v6xy",
+                    "name": "payouts",
+                    "description": "What the payout processor needs.",
+                    "scopes": ["deliveries:read", "events:read", "transfers:read"],
+                    "built_in": False,
+                    "created_at": "2026-01-01T12:00:00Z",
+                    "created_by": "key_01j9zq3s8hf3mbq5w7t2k4v6xy",
+                    "updated_at": "2026-01-01T12:00:00Z",
+                }
+            ]
+        }
+    )
+
     id: RoleId
     name: str
     description: str | None

@@ -22,8 +22,21 @@ class RefreshWanted(BaseModel):
     expires_at: Annotated[FutureTime | None, Field(description="When the new token ends by itself.")] = None
 
 
+_EXAMPLE = {
+    "prefix": "cw_st_live_Yx3k",
+    "last_four": "9fQ2",
+    "refreshed_at": "2026-01-01T12:00:00Z",
+    "refreshed_by": "key_01j9zq3s8hf3mbq5w7t2k4v6xy",
+    "last_used_at": "2026-02-03T04:05:06Z",
+    "expires_at": None,
+    "overlap_ends_at": None,
+}
+
+
 class SecurityTokenView(BaseModel):
     """The token without its text."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     prefix: str
     last_four: str
@@ -38,6 +51,8 @@ class SecurityTokenView(BaseModel):
 
 class SecurityTokenRevealed(SecurityTokenView):
     """The token with its text. A replay under the same Idempotency-Key comes without the text."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{**_EXAMPLE, "token": "cw_st_live_Yx3k…9fQ2"}]})
 
     token: Annotated[str, Field(examples=["cw_st_live_…"])]
 

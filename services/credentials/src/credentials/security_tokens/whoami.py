@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from credentials.security_tokens.models import SecurityToken
 from credentials.security_tokens.service import NAME, ROLE
@@ -14,6 +14,30 @@ from shared.typeids import TypeId
 
 class SecurityTokenWhoAmI(BaseModel):
     """The caller's own security token, and what it may do."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "stk_01j9zq3s8hf3mbq5w7t2k4v6xy",
+                    "name": NAME,
+                    "kind": "security_token",
+                    "environment": "live",
+                    "tenant_id": "ten_01j9zq3s8hf3mbq5w7t2k4v6xy",
+                    "prefix": "cw_st_live_Yx3k",
+                    "last_four": "9fQ2",
+                    "scopes": [],
+                    "roles": [ROLE],
+                    "status": "active",
+                    "created_at": "2026-01-01T12:00:00Z",
+                    "created_by": "key_01j9zq3s8hf3mbq5w7t2k4v6xy",
+                    "expires_at": None,
+                    "last_used_at": "2026-02-03T04:05:06Z",
+                    "effective_scopes": ["events:publish", "events:read", "transfers:create"],
+                }
+            ]
+        }
+    )
 
     id: Annotated[UUID, TypeId("stk")]
     name: str

@@ -43,6 +43,20 @@ class TenantChange(BaseModel):
 class TenantView(BaseModel):
     """A tenant."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "ten_01j9zq3s8hf3mbq5w7t2k4v6xy",
+                    "name": "Example Broker Ltd",
+                    "status": "active",
+                    "created_at": "2026-01-01T12:00:00Z",
+                    "legacy_signatures": False,
+                }
+            ]
+        }
+    )
+
     id: TenantId
     name: str
     status: TenantStatus

@@ -44,6 +44,27 @@ class PrincipalView(BaseModel):
 class Valid(BaseModel):
     """It is valid at ``sequence`` of the revocation feed."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "valid": True,
+                    "principal": {
+                        "credential_id": "key_01j9zq3s8hf3mbq5w7t2k4v6xy",
+                        "kind": "secret",
+                        "name": "Payout processor",
+                        "tenant_id": "ten_01j9zq3s8hf3mbq5w7t2k4v6xy",
+                        "environment": "live",
+                        "scopes": ["deliveries:read", "events:publish"],
+                        "expires_at": 1893456000.0,
+                        "legacy_signatures": False,
+                    },
+                    "sequence": 4711,
+                }
+            ]
+        }
+    )
+
     valid: Literal[True]
     principal: PrincipalView
     sequence: int
@@ -51,6 +72,8 @@ class Valid(BaseModel):
 
 class Invalid(BaseModel):
     """It is not, for whatever reason."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"valid": False, "sequence": 4711}]})
 
     valid: Literal[False]
     sequence: int

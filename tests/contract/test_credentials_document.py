@@ -1,0 +1,91 @@
+"""The OpenAPI document of credentials: every call of the contract, with its scope, its problems, and examples that are valid."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from shared.openapi_export import document
+from shared.problems import PROBLEM_MEDIA_TYPE
+
+DOCUMENT = document("credentials")
+ANSWERS_WITHOUT_BODY = {"POST /oauth2/revoke"}
+#: Anybody may report a leaked key.
+WITHOUT_CREDENTIAL = {"POST /v1/leaked-keys"}
+CALLS = {
+    *("POST /v1/tenants", "GET /v1/tenants", "GET /v1/tenants/{tenant_id}", "PATCH /v1/tenants/{tenant_id}"),
+    *("POST /v1/api-keys", "GET /v1/api-keys", "GET /v1/api-keys/{key_id}", "PATCH /v1/api-keys/{key_id}"),
+    *("DELETE /v1/api-keys/{key_id}", "POST /v1/api-keys/{key_id}/revoke", "POST /v1/api-keys/{key_id}/rotate"),
+    *("POST /v1/api-keys/{key_id}/rotate/finish", "POST /v1/api-keys/{key_id}/rotate/undo"),
+    *("POST /v1/api-keys/regenerate-pair", "GET /v1/whoami", "GET /v1/host", "GET /v1/hygiene", "POST /v1/leaked-keys"),
+    *("GET /v1/security-token", "POST /v1/security-token/reveal", "POST /v1/security-token/refresh"),
+    *("GET /v1/roles", "POST /v1/roles", "PATCH /v1/roles/{role_id}", "DELETE /v1/roles/{role_id}"),
+    *("GET /v1/audit-log", "GET /v1/audit-log/export", "POST /v1/verify", "GET /v1/revocations"),
+    *("POST /oauth2/token", "POST /oauth2/introspect", "POST /oauth2/revoke"),
+    *("GET /.well-known/oauth-authorization-server", "GET /.well-known/jwks.json"),
+    *("GET /livez", "GET /readyz", "GET /metrics"),
+}
+OPERATIONS: dict[str, dict[str, Any]] = {
+    f"{method.upper()} {path}": operation
+    for path, methods in DOCUMENT["paths"].items()
+    for method, operation in methods.items()
+}
+
+
+def test_every_call_of_the_contract_is_there() -> None:
+    """And no other."""
+    assert OPERATIONS.keys() == CALLS
+
+
+@pytest.mark.parametrize("call", sorted(call for call in CALLS - WITHOUT_CREDENTIAL if " /v1/" in call))
+def test_each_call_says_its_scope_and_its_problems(call: str) -> None:
+    """Whatever any authenticated call can answer, and how to authenticate."""
+    operation = OPERATIONS[call]
+    assert "Scope: `" in operation["description"]
+    assert operation["security"]
+    assert {"400", "401", "403", "413", "422", "429", "431", "500", "503"} <= operation["responses"].keys()
+
+
+def test_a_creation_names_its_own_problems() -> None:
+    """By code, each with an example."""
+    creation = OPERATIONS["POST /v1/api-keys"]["responses"]
+    shown = {status: creation[status]["content"][PROBLEM_MEDIA_TYPE]["examples"].keys() for status in ("403", "422")}
+    assert {"scope_escalation", "environment_mismatch"} <= shown["403"]
+    assert "idempotency_mismatch" in shown["422"]
+
+
+@pytest.mark.parametrize("call", sorted(CALLS))
+def test_every_request_and_answer_has_a_valid_example(call: str) -> None:
+    """Valid by its own schema, in the document."""
+    operation = OPERATIONS[call]
+    bodies = [*operation.get("requestBody", {}).get("content", {}).values()]
+    for status, answer in operation["responses"].items():
+        contents = [*_resolved(answer).get("content", {}).values()]
+        assert contents or status == "204" or call in ANSWERS_WITHOUT_BODY
+        bodies += contents
+    for body in bodies:
+        shown = [*_examples(body)]
+        assert shown, f"no example of {body}"
+        schema = {**body.get("schema", {}), "components": DOCUMENT["components"]}
+        for example in shown:
+            jsonschema_rs.validate(schema, example)
+
+
+def _resolved(node: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" not in node:
+        return node
+    found: Any = DOCUMENT
+    for part in node["$ref"].removeprefix("#/").split("/"):
+        found = found[part]
+    return _resolved(found)
+
+
+def _examples(media_type: dict[str, Any]) -> Iterator[Any]:
+    """Give the examples of a media type: its own, or those of its schema or of any of its alternatives."""
+    if "example" in media_type:
+        yield media_type["example"]
+    yield from (example["value"] for example in media_type.get("examples", {}).values())
+    schema = _resolved(media_type.get("schema", {}))
+    for alternative in (schema, *(_resolved(choice) for choice in schema.get("anyOf", ()))):
+        yield from alternative.get("examples", ())
