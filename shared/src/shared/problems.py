@@ -276,16 +276,8 @@ COMMON_PROBLEMS: tuple[type[Problem], ...] = (
 
 #: What any request can answer, also one that no documented call is for.
 FRAME_PROBLEMS: tuple[type[Problem], ...] = (
-    CredentialInUrl,
-    DuplicateHeader,
-    MalformedHeader,
-    NotFound,
-    MethodNotAllowed,
-    ValidationFailed,
-    UnsupportedMediaType,
-    HeadersTooLarge,
-    InternalError,
-    ServiceUnavailable,
+    *(CredentialInUrl, DuplicateHeader, MalformedHeader, NotFound, MethodNotAllowed, ValidationFailed),
+    *(UnsupportedMediaType, HeadersTooLarge, InternalError, ServiceUnavailable),
 )
 
 
