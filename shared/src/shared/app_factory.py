@@ -132,12 +132,15 @@ def problem_response(request: Request, problem: Problem) -> Response:
 
 
 def _methods_at(request: Request, routers: Sequence[APIRouter]) -> list[str]:
-    """Return every method of the path: Starlette names those of the first route alone, and RFC 9110 §15.5.6 wants all."""
-    methods: set[str] = set()
+    """Return every method of the path: Starlette names those of the first route alone, and RFC 9110 §15.5.6 wants all.
+
+    Where two paths fit, it is the one with fewer parameters: as in OpenAPI, what is written out goes before what is templated.
+    """
+    methods: dict[str, set[str]] = {}
     for route in (route for router in routers for route in router.routes):
         if route.matches(request.scope)[0] is not Match.NONE:
-            methods |= getattr(route, "methods", set())
-    return sorted(methods)
+            methods.setdefault(getattr(route, "path", ""), set()).update(getattr(route, "methods", ()))
+    return sorted(methods[min(methods, key=lambda path: path.count("{"))]) if methods else []
 
 
 def _problem_of_http_exception(exc: StarletteHTTPException) -> Problem:

@@ -3,6 +3,7 @@
 import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import orjson
@@ -11,6 +12,7 @@ import pytest
 from credentials.api_keys.owner import Owner
 from credentials.audit import log
 from credentials.audit.schemas import AuditFilters
+from shared.pagination import encode_cursor
 from shared.typeids import decode
 from support.credentials_service import CredentialsService
 from support.queries import recorded_statements
@@ -213,3 +215,13 @@ async def test_an_export_is_a_download_of_json_lines(service: CredentialsService
     assert answer.headers["cache-control"] == "no-store"
     assert answer.text.endswith("\n")
     assert sorted(await read(owner), key=lambda entry: str(entry["id"])) == await exported(owner)
+
+
+async def test_a_cursor_beyond_the_log_gives_its_newest_page(service: CredentialsService) -> None:
+    """Whatever number it holds; a time that is a number is none."""
+    owner = await service.new_owner(await service.new_tenant())
+    newest = (await owner.get("/v1/audit-log")).json()
+    for position in (2**31, 2**63, 2**128 - 1):
+        answer = await owner.get("/v1/audit-log", params={"cursor": encode_cursor(UUID(int=position))})
+        assert (answer.status_code, answer.json()) == (200, newest)
+    assert (await owner.get("/v1/audit-log", params={"to": "0.5"})).status_code == 422

@@ -35,6 +35,8 @@ IdempotencyHeader = Annotated[
     Header(
         alias="Idempotency-Key",
         description="Any text of 1-255 printable characters; a repeated request with it does nothing twice.",
+        # Described and not enforced here: what breaks it is a malformed header, and no validation of a body.
+        json_schema_extra={"pattern": r"^[\x21-\x7e]{1,255}$"},
     ),
 ]
 

@@ -14,6 +14,8 @@ from shared.database import Database
 from shared.pagination import Page, page_of
 
 EXPORT_BATCH = 500
+NUMBER_MAX = 2**63 - 1
+"""A cursor beyond is none of this list's, and no number that the database knows."""
 
 
 def chain_of(owner: Owner) -> UUID:
@@ -24,7 +26,7 @@ def chain_of(owner: Owner) -> UUID:
 async def page(session: AsyncSession, *, owner: Owner, query: AuditQuery) -> Page[AuditEntryView]:
     """Return one page of the owner's log, newest first. Entries of the other environment are left out."""
     chosen = query.chosen(chain_id=chain_of(owner), environment=owner.environment)
-    before = None if query.position is None else query.position.int
+    before = None if query.position is None else min(query.position.int, NUMBER_MAX)
     entries = await log_repository.newest(session, chosen, before=before, limit=query.limit + 1)
     # The place in the chain is the order: ids of two processes can disagree about it by their clocks.
     return page_of(entries, limit=query.limit, position=_place_of, item=view_of)

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import Text
+from sqlalchemy import BigInteger, Text
 from sqlalchemy.dialects.postgresql import INET
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -20,7 +20,7 @@ class StoredEntry(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     chain_id: Mapped[UUID]
-    number: Mapped[int]
+    number: Mapped[int] = mapped_column(BigInteger)
     environment: Mapped[str | None]
     at: Mapped[datetime]
     action: Mapped[str]

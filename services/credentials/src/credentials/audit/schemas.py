@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import orjson
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from credentials.audit.log_repository import Chosen
 from credentials.audit.models import StoredEntry
-from shared.pagination import PageQuery
+from shared.pagination import FilterTime, PageQuery
 from shared.typeids import TypeId
 
 
@@ -22,7 +22,7 @@ def _utc(value: datetime) -> datetime:
 
 
 Text = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
-Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
+Moment = Annotated[FilterTime, AfterValidator(_utc)]
 
 
 class AuditFilters(BaseModel):

@@ -2,19 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
+
+from credentials.json_types import WHOLE_NUMBER
 
 OVERLAP_SECONDS_MAX = 30 * 86_400
 
-
-def _number_only(value: object) -> object:
-    # JSON Schema's integers include 60.0; a text or a truth value is none of them.
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("a whole number is required")  # noqa: TRY004 - pydantic reports ValueError, not TypeError
-    return value
-
-
-OverlapSeconds = Annotated[int, Field(ge=0, le=OVERLAP_SECONDS_MAX), BeforeValidator(_number_only)]
+OverlapSeconds = Annotated[int, Field(ge=0, le=OVERLAP_SECONDS_MAX), WHOLE_NUMBER]
 
 
 class Rotate(BaseModel):

@@ -1,7 +1,7 @@
 """Wire shapes of the security token."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,7 +22,7 @@ class RefreshWanted(BaseModel):
     expires_at: Annotated[FutureTime | None, Field(description="When the new token ends by itself.")] = None
 
 
-_EXAMPLE = {
+_EXAMPLE: dict[str, Any] = {
     "prefix": "cw_st_live_Yx3k",
     "last_four": "9fQ2",
     "refreshed_at": "2026-01-01T12:00:00Z",

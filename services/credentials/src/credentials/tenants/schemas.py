@@ -1,10 +1,10 @@
 """Wire shapes of tenants."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from credentials.tenants.models import Tenant, TenantStatus
 from shared.typeids import IdInPath, TypeId
@@ -22,14 +22,22 @@ class TenantCreate(BaseModel):
     name: Name
 
 
+def _document_never_null(schema: dict[str, Any]) -> None:
+    for described in schema["properties"].values():
+        choices = [choice for choice in described.pop("anyOf") if choice != {"type": "null"}]
+        described.pop("default")
+        described.update(choices[0])
+    schema["examples"] = [{"status": "suspended"}]
+
+
 class TenantChange(BaseModel):
     """What to change; what is not given stays."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"status": "suspended"}]})
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_document_never_null)
 
     name: Name | None = None
     status: TenantStatus | None = None
-    legacy_signatures: bool | None = None
+    legacy_signatures: Annotated[bool, Field(strict=True)] | None = None
     """Whether calls the older way are taken: the key in the header ``key``, bodies signed in the header ``signature``."""
 
     @model_validator(mode="after")
