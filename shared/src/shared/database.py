@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 _STATEMENT_TIMEOUT_MS = 30_000
 _IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000
 _CONNECT_TIMEOUT_SECONDS = 5
+_PLAN_ONCE = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 # SQLSTATE classes: connection exceptions, operator intervention (shutdown, crash, starting up), insufficient resources.
 _UNAVAILABLE_SQLSTATES = ("08", "57P", "53")
 # Data exception, integrity constraint violation, program limit exceeded.
@@ -37,7 +38,8 @@ class Database:
         """Make the pool; no connection is opened before the first use.
 
         ``plan_once`` is for few, hot statements written so that one plan fits all: each is planned once a connection. Planning
-        anew each time takes longer than running them.
+        anew each time takes longer than running them. Such a plan never reads a whole table where an index serves: it may
+        be made while the tables are empty, and must still be right when they are not.
         """
         engine = create_async_engine(
             url,
@@ -58,7 +60,7 @@ class Database:
                     "statement_timeout": str(_STATEMENT_TIMEOUT_MS),
                     "idle_in_transaction_session_timeout": str(_IDLE_IN_TRANSACTION_TIMEOUT_MS),
                     "timezone": "UTC",
-                    **({"plan_cache_mode": "force_generic_plan"} if plan_once else {}),
+                    **(_PLAN_ONCE if plan_once else {}),
                 },
             },
         )

@@ -25,6 +25,8 @@ from embedded.valkey import EmbeddedValkey
 
 READY_WITHIN_SECONDS = 90.0
 GRACEFUL_SHUTDOWN_SECONDS = 5
+#: Per API process; whoever comes beyond it is told 503 at once.
+CONNECTIONS_MAX = 1000
 _READY_POLL_SECONDS = 0.1
 _HTTP_TIMEOUT_SECONDS = 10.0
 _DEATHS_BEFORE_READY_MAX = 3
@@ -192,5 +194,6 @@ class Stack:
         return [
             *(sys.executable, "-m", "uvicorn", "--factory", f"{service.package}.app:create_app"),
             *("--host", LOOPBACK, "--port", str(port), *options),
+            *("--limit-concurrency", str(CONNECTIONS_MAX)),
             *("--timeout-graceful-shutdown", str(GRACEFUL_SHUTDOWN_SECONDS)),
         ]

@@ -43,6 +43,8 @@ class Leases:
         self._leaving: frozenset[int] = frozenset()
         self._valid_until = -math.inf
         self._renewed_at = math.inf
+        self._changing = asyncio.Lock()
+        self._given_up = False
         self._may_take_from = -math.inf
 
     @property
@@ -62,8 +64,12 @@ class Leases:
     async def renew(self, *, busy: Iterable[int]) -> bool:
         """Renew, take or give up lanes; ``busy`` are the lanes with something in flight. Returns whether any is new.
 
-        Raises what the database raises; the leases then run out by themselves.
+        Raises what the database raises; the leases then run out by themselves. After ``give_up`` it does nothing.
         """
+        async with self._changing:
+            return False if self._given_up else await self._renew(busy)
+
+    async def _renew(self, busy: Iterable[int]) -> bool:
         asked_at = self._clock()
         async with self._database.autocommit() as connection:
             state = await repository.renew(
@@ -99,8 +105,16 @@ class Leases:
         """Release all lanes and leave the round of workers; for an orderly stop."""
         lanes, self._owned = self._owned, frozenset()
         self._valid_until = -math.inf
+        self._given_up = True
         try:
-            async with asyncio.timeout(self._lease_seconds), self._database.autocommit() as connection:
+            # A renewal in progress ends first, or it would take the lanes again.
+            async with (
+                asyncio.timeout(self._lease_seconds),
+                self._changing,
+                self._database.autocommit() as connection,
+            ):
+                lanes |= self._owned
+                self._owned = frozenset()
                 await repository.release(connection, worker_id=self.worker_id, lanes=sorted(lanes))
                 await repository.forget_worker(connection, worker_id=self.worker_id)
         except (SQLAlchemyError, OSError, TimeoutError) as exc:
