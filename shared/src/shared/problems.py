@@ -19,6 +19,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NotRequired, TypedDict
 
+from shared.telemetry import redact
+
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 _EXAMPLE_REQUEST_ID = "01j9zq3s8hf3mbq5w7t2k4v6xy"
 
@@ -75,10 +77,13 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem, and its s
         }
 
     def body(self, request_id: str) -> ProblemBody:
-        """Return the RFC 9457 object for this occurrence."""
-        body = self.form(detail=self.detail, request_id=request_id)
+        """Return the RFC 9457 object for this occurrence. What it quotes of the request comes without secrets."""
+        body = self.form(detail=redact(self.detail), request_id=request_id)
         if self.errors:
-            body["errors"] = self.errors
+            # A pointer names a field as the caller did, who may have put a key in its place.
+            body["errors"] = [
+                {"pointer": redact(error["pointer"]), "detail": redact(error["detail"])} for error in self.errors
+            ]
         return body
 
 

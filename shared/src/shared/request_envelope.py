@@ -50,6 +50,9 @@ _CREDENTIAL_PARAMETERS = frozenset(
     | {"client_secret", "client_assertion"}
 )
 
+# Any other word that a caller takes for a method would be a label of its own, and could be a key.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+
 log = structlog.get_logger()
 
 
@@ -127,7 +130,7 @@ class RequestEnvelope:
             status = status or STATUS_CLIENT_GONE
         except Exception as exc:
             failure = ServiceUnavailable() if is_unavailable(exc) else InternalError()
-            log.exception("http.request_failed", method=scope["method"], path=_route(scope))
+            log.exception("http.request_failed", method=_method(scope), path=_route(scope))
             if not status:
                 await _answer(failure, request_id, send_with_id)
         finally:
@@ -135,15 +138,15 @@ class RequestEnvelope:
             structlog.contextvars.unbind_contextvars("request_id")
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        route = _route(scope)
-        self._metrics.requests.labels(scope["method"], route, status).inc()
-        self._metrics.seconds.labels(scope["method"], route).observe(seconds)
+        route, method = _route(scope), _method(scope)
+        self._metrics.requests.labels(method, route, status).inc()
+        self._metrics.seconds.labels(method, route).observe(seconds)
         state = scope["state"]
         caller = state.get("caller")
         write = log.debug if state.get("is_heartbeat") else log.info
         write(
             "http.request",
-            method=scope["method"],
+            method=method,
             route=route,
             status=status,
             duration_ms=round(seconds * 1000, 2),
@@ -204,6 +207,10 @@ def _request_id(scope: Scope) -> str:
             if _REQUEST_ID.fullmatch(text) and not _CREDENTIAL_TEXT.search(text):
                 return str(text)
     return typeids.encode("req", typeids.new_id()).removeprefix("req_")
+
+
+def _method(scope: Scope) -> str:
+    return str(scope["method"]) if scope["method"] in _METHODS else "other"
 
 
 def _route(scope: Scope) -> str:

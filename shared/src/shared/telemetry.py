@@ -29,6 +29,11 @@ def redact(text: str) -> str:
     return _SECRET_TEXT.sub(REDACTED, text)
 
 
+def holds_secret(text: str) -> bool:
+    """Tell whether anything in ``text`` looks like one of our secrets."""
+    return _SECRET_TEXT.search(text) is not None
+
+
 def _redact_event(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name, value in event.items():
         event[name] = REDACTED if name.lower() in _SECRET_FIELDS else _redact_value(value)

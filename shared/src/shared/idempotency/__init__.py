@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.access import Realm
 from shared.idempotency import repository
 from shared.problems import IdempotencyInProgress, IdempotencyMismatch, MalformedHeader
+from shared.telemetry import holds_secret
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
@@ -47,6 +48,8 @@ def idempotency_key_of(request: Request, header: str | None, body: bytes) -> Ide
         return None
     if not _KEY.fullmatch(header):
         raise MalformedHeader("Idempotency-Key takes 1-255 printable ASCII characters without spaces.")
+    if holds_secret(header):
+        raise MalformedHeader("Idempotency-Key holds a credential, and would be kept; treat it as leaked.")
     identity = f"{request.method} {request.url.path}\0".encode() + body
     return IdempotencyKey(key=header, fingerprint=hashlib.sha256(identity).digest())
 

@@ -19,6 +19,7 @@ from credentials.api_keys import examples
 from credentials.api_keys.address_list import Cidr
 from credentials.api_keys.examples import shown
 from credentials.api_keys.models import ApiKey, KeyStatus, VersionStatus
+from credentials.no_credentials import NO_CREDENTIAL
 from shared.key_format import Environment
 from shared.pagination import PageQuery
 from shared.typeids import IdInPath, TypeId
@@ -49,10 +50,10 @@ def _unique(values: list[str]) -> list[str]:
 ApiKeyId = Annotated[UUID, TypeId("key")]
 ApiKeyIdInPath = Annotated[UUID, IdInPath("key")]
 FutureTime = Annotated[AwareDatetime, BeforeValidator(_text_only), AfterValidator(_in_future)]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), NO_CREDENTIAL]
 Scopes = Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=100), AfterValidator(_unique)]
-MetadataKey = Annotated[str, Field(min_length=1, max_length=64)]
-MetadataValue = Annotated[str, Field(max_length=500)] | bool | int | float | None
+MetadataKey = Annotated[str, Field(min_length=1, max_length=64), NO_CREDENTIAL]
+MetadataValue = Annotated[str, Field(max_length=500), NO_CREDENTIAL] | bool | int | float | None
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=METADATA_ENTRIES_MAX)]
 
 

@@ -6,20 +6,14 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
+from credentials.no_credentials import NO_CREDENTIAL
 from credentials.roles import built_in
 from credentials.roles.models import Role
 from shared.scopes import BUILT_IN_ROLES, TENANT_SCOPES
-from shared.telemetry import redact
 from shared.typeids import IdInPath, TypeId
 
 RoleId = Annotated[UUID, TypeId("role")]
 RoleIdInPath = Annotated[UUID, IdInPath("role")]
-
-
-def _no_credential(text: str) -> str:
-    if redact(text) != text:
-        raise ValueError("holds a credential; treat it as leaked")
-    return text
 
 
 def _known(scope: str) -> str:
@@ -38,11 +32,11 @@ _NAME = r"^[A-Za-z0-9](?:[A-Za-z0-9 ._:()+/-]*[A-Za-z0-9)])?$"
 Name = Annotated[
     str,
     Field(min_length=1, max_length=64, pattern=_NAME, examples=["payouts"]),
-    AfterValidator(_no_credential),
+    NO_CREDENTIAL,
 ]
 Scope = Annotated[str, Field(max_length=64, json_schema_extra={"enum": sorted(TENANT_SCOPES)}), AfterValidator(_known)]
 Scopes = Annotated[list[Scope], Field(min_length=1, max_length=100), AfterValidator(_unique)]
-Description = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$"), AfterValidator(_no_credential)]
+Description = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$"), NO_CREDENTIAL]
 
 
 class RoleCreate(BaseModel):

@@ -6,12 +6,13 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from credentials.no_credentials import NO_CREDENTIAL
 from credentials.tenants.models import Tenant, TenantStatus
 from shared.typeids import IdInPath, TypeId
 
 TenantId = Annotated[UUID, TypeId("ten")]
 TenantIdInPath = Annotated[UUID, IdInPath("ten")]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), NO_CREDENTIAL]
 
 
 class TenantCreate(BaseModel):
