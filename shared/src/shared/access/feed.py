@@ -63,14 +63,16 @@ class FeedFollower:
 
     async def follow(self) -> None:
         """Ask again and again until cancelled; while credentials does not answer, keep trying."""
-        failing = False
+        failing = heard = False
         while True:
             try:
                 await self.ask()
-                failing = False
+                failing, heard = False, True
             except (httpx2.HTTPError, ValueError, KeyError, TypeError) as exc:
                 if not failing:
-                    log.warning("access.feed_lost", reason=type(exc).__name__)
+                    # Services start side by side: one that was never heard yet is not lost, and readiness tells of it.
+                    tell = log.warning if heard else log.info
+                    tell("access.feed_lost", reason=type(exc).__name__)
                 failing = True
                 await asyncio.sleep(_RETRY_SECONDS)
 
