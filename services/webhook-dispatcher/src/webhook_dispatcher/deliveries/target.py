@@ -7,11 +7,9 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-import orjson
-
 from shared.sealing import SealingKeyring
 from webhook_dispatcher.deliveries.wire_formats import SigningConfig, WireFormat, parse_secret
-from webhook_dispatcher.webhooks.sealing import headers_context, secret_context
+from webhook_dispatcher.webhooks.sealing import open_headers, secret_context
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +65,6 @@ def open_target(stored: StoredTarget, keyring: SealingKeyring) -> Target:
     for secret_id, sealed in zip(stored.secret_ids or (), stored.sealed_secrets or (), strict=True):
         context = secret_context(tenant_id=stored.tenant_id, secret_id=secret_id)
         secrets.append(parse_secret(keyring.open(sealed, context=context).decode(), wire_format=stored.format))
-    headers: dict[str, str] = {}
-    if stored.sealed_headers is not None:
-        context = headers_context(tenant_id=stored.tenant_id, webhook_id=stored.id)
-        headers = orjson.loads(keyring.open(stored.sealed_headers, context=context))
     return Target(
         id=stored.id,
         revision=stored.revision,
@@ -83,7 +77,7 @@ def open_target(stored: StoredTarget, keyring: SealingKeyring) -> Target:
             crm_form=stored.crm_signature,
             signature_header=stored.signature_header,
         ),
-        headers=headers,
+        headers=open_headers(keyring, stored.sealed_headers, tenant_id=stored.tenant_id, webhook_id=stored.id),
         retry_delays_seconds=stored.retry_delays_seconds,
         timeout_seconds=stored.timeout_seconds,
         max_in_flight=stored.max_in_flight,

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import orjson
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -31,7 +30,7 @@ from webhook_dispatcher.webhooks.errors import (
 )
 from webhook_dispatcher.webhooks.repository import Webhook
 from webhook_dispatcher.webhooks.schemas import RotateIn, WebhookIn, WebhookPatch
-from webhook_dispatcher.webhooks.sealing import headers_context, secret_context
+from webhook_dispatcher.webhooks.sealing import open_headers, seal_headers, secret_context
 
 WEBHOOKS_MAX = 500
 """Webhooks of a realm, deleted ones not counted. One event owes at most as many deliveries."""
@@ -79,7 +78,9 @@ class Webhooks:
                 "environment": caller.realm.environment,
                 "lane": lane_of(webhook_id),
                 "timeout_seconds": wanted.timeout_seconds or default,
-                "sealed_headers": self._seal_headers(caller.realm, webhook_id, wanted.headers),
+                "sealed_headers": seal_headers(
+                    self._keyring, wanted.headers, tenant_id=caller.realm.tenant_id, webhook_id=webhook_id
+                ),
                 "status": "enabled" if wanted.enabled else "disabled",
                 "disabled_reason": None if wanted.enabled else "by request",
                 "disabled_at": None if wanted.enabled else typeids.created_at(webhook_id),
@@ -104,7 +105,9 @@ class Webhooks:
         audited = {name: value for name, value in changes.items() if name != "headers"}
         if "headers" in changes:
             headers = changes.pop("headers")
-            changes["sealed_headers"] = self._seal_headers(caller.realm, webhook_id, headers)
+            changes["sealed_headers"] = seal_headers(
+                self._keyring, headers, tenant_id=caller.realm.tenant_id, webhook_id=webhook_id
+            )
             audited["headers"] = sorted(headers)
         changed = await repository.update(session, webhook, changes)
         await _audit(session, caller, "webhook.changed", webhook, audited)
@@ -176,7 +179,7 @@ class Webhooks:
 
     def headers_of(self, webhook: Webhook) -> dict[str, str]:
         """Open the custom headers of a webhook."""
-        return open_headers(self._keyring, webhook)
+        return open_headers(self._keyring, webhook.sealed_headers, tenant_id=webhook.tenant_id, webhook_id=webhook.id)
 
     def _check_url(self, url: str) -> None:
         if redact(url) != url:
@@ -199,21 +202,6 @@ class Webhooks:
             webhook_id=webhook_id,
             sealed_secret=self._keyring.seal(secret.encode(), context=context),
         )
-
-    def _seal_headers(self, realm: Realm, webhook_id: UUID, headers: Mapping[str, str]) -> bytes | None:
-        if not headers:
-            return None
-        context = headers_context(tenant_id=realm.tenant_id, webhook_id=webhook_id)
-        return self._keyring.seal(orjson.dumps(dict(headers)), context=context)
-
-
-def open_headers(keyring: SealingKeyring, webhook: Webhook) -> dict[str, str]:
-    """Return the custom headers of a webhook in clear."""
-    if webhook.sealed_headers is None:
-        return {}
-    context = headers_context(tenant_id=webhook.tenant_id, webhook_id=webhook.id)
-    headers: dict[str, str] = orjson.loads(keyring.open(webhook.sealed_headers, context=context))
-    return headers
 
 
 def check_selection(webhook_format: str, events: Sequence[str]) -> None:
