@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.http_load import run_load
 from benchmarks.stack import EVENT_TYPES, Stack
 
 PAYLOAD_BYTES = 1024
@@ -90,24 +91,31 @@ async def publishing(stack: Stack, *, requests: int, batch: int, concurrency: in
     tenant_id, owner_key = await stack.new_tenant("publishing")
     lane = Lane(tenant_id=tenant_id, owner_key=owner_key, event_type="withdrawal.rejected")
     numbers = itertools.count()
-    url = f"{stack.dispatcher_url}/v1/events"
-    headers = {"x-api-key": owner_key, "content-type": "application/json"}
 
-    async def publish(count: int) -> None:
-        for _ in range(count):
-            events = [_event(lane, next(numbers), time.time_ns(), streamed=False) for _ in range(batch)]
-            body = events[0] if batch == 1 else b'{"events":[' + b",".join(events) + b"]}"
-            answer = await stack.http.post(url, content=body, headers=headers)
-            answer.raise_for_status()
+    def body() -> str:
+        events = [_event(lane, next(numbers), time.time_ns(), streamed=False).decode() for _ in range(batch)]
+        return events[0] if batch == 1 else '{"events":[' + ",".join(events) + "]}"
 
-    started = time.perf_counter()
-    await asyncio.gather(*(publish(requests // concurrency) for _ in range(concurrency)))
-    took = time.perf_counter() - started
+    figures = await run_load(
+        {
+            "urls": [stack.dispatcher_url],
+            "path": "/v1/events",
+            "headers": {"x-api-key": owner_key},
+            "bodies": [body() for _ in range(requests)],
+            "connections": concurrency,
+            "each_once": True,
+            "status": 202,
+            "holds": f'"accepted":{batch},',
+        }
+    )
     accepted = (await stack.ledger(owner_key))["accepted"]
-    expected = requests // concurrency * concurrency * batch
-    if accepted != expected:
-        raise RuntimeError(f"accepted {accepted} of {expected}, the run is void")
-    return {"events_per_second": expected / took}
+    if accepted != requests * batch:
+        raise RuntimeError(f"accepted {accepted} of {requests * batch}, the run is void")
+    return {
+        "events_per_second": figures["per_second"] * batch,
+        "p50_ms": figures["p50_ms"],
+        "p99_ms": figures["p99_ms"],
+    }
 
 
 async def _settled(stack: Stack, expected: int) -> dict[str, Any]:
