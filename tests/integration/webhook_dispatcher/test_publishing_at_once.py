@@ -125,3 +125,29 @@ async def test_the_same_id_in_two_realms_is_two_events(service: DispatcherServic
     for tenant, client in zip(tenants, clients, strict=True):
         assert (await tenant.publish(payment(1), client=client))["accepted"] == 1
         assert (await tenant.publish(payment(1), client=client))["duplicates"] == 1
+
+
+async def test_single_events_at_once_are_each_answered_for_themselves(tenant: Tenant) -> None:
+    """They share statements: of twenty publishers of an id one accepted it, faults are their senders', and all is counted."""
+    await tenant.new_webhook(trigger="every")
+    await tenant.publish(payment("warm"))
+
+    async def publish(event: dict[str, Any]) -> tuple[int, Any]:
+        answer = await tenant.publisher.post("/v1/events", json=event)
+        told = answer.json()
+        return answer.status_code, told.get("code") or (told["accepted"], told["duplicates"], told["ids"])
+
+    events = [payment(number) for number in range(30) for _ in range(PUBLISHERS)]
+    bad = [payment(number, type="no.such.type") for number in range(30)]
+    shuffled = random.Random(3).sample([*events, *bad], len(events) + len(bad))
+    answers = await asyncio.gather(*(publish(event) for event in shuffled))
+    for event, (status, told) in zip(shuffled, answers, strict=True):
+        if event in bad:
+            assert (status, told) == (422, "unknown_event_type")
+        else:
+            assert status == 202
+            assert told in ((1, 0, [event["id"]]), (0, 1, [event["id"]]))
+    accepted = [told[2][0] for status, told in answers if status == 202 and told[0]]
+    assert sorted(accepted) == sorted({event["id"] for event in events})
+    ledger = await tenant.ledger()
+    assert (ledger["accepted"], ledger["matched"], ledger["balanced"]) == (31, 31, True)

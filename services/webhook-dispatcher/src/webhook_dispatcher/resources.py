@@ -71,8 +71,8 @@ class WorkerResources:
     wake_ups: WakeUps
 
 
-def api_resources(request: Request) -> ApiResources:
-    """Give a route its resources."""
+async def api_resources(request: Request) -> ApiResources:
+    """Give a route its resources. Async, since FastAPI runs a plain function in a thread."""
     resources: ApiResources = request.app.state.resources
     return resources
 

@@ -72,7 +72,6 @@ _BODY: dict[str, Any] = {
 async def publish_events(
     request: Request,
     caller: Publisher,
-    session: Transaction,
     resources: Resources,
     idempotency_key: IdempotencyHeader = None,
 ) -> Response:
@@ -83,8 +82,11 @@ async def publish_events(
     async with resources.publish_budget.share(caller.realm) as share:
         body = await read_body(request, bytes_max=BATCH_BYTES_MAX, before_keeping=share.grow)
         key = idempotency_key_of(request, idempotency_key, body)
-        publish = partial(_publish, body, caller, resources, session=session if key else None)
-        return await answer_once(session, realm=caller.realm, key=key, create=publish, status=202)
+        if key is None:
+            return _json((await _publish(body, caller, resources)).model_dump(), 202)
+        async with resources.database.transaction() as session:
+            publish = partial(_publish, body, caller, resources, session=session)
+            return await answer_once(session, realm=caller.realm, key=key, create=publish, status=202)
 
 
 @router.get("", response_model=Page[schemas.EventOut], responses=problem_responses(), summary="List events")
@@ -114,7 +116,7 @@ async def get_event(event_id: str, caller: Reader, session: Transaction) -> Resp
 
 
 async def _publish(
-    body: bytes, caller: Caller, resources: ApiResources, *, session: AsyncSession | None
+    body: bytes, caller: Caller, resources: ApiResources, *, session: AsyncSession | None = None
 ) -> schemas.PublishedOut:
     """Publish by itself, or, where the answer is kept for an Idempotency-Key, in the same transaction as the answer."""
     published = await resources.acceptance.publish(body, realm=caller.realm, now=datetime.now(UTC), session=session)

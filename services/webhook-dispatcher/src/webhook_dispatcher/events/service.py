@@ -15,8 +15,12 @@ from webhook_dispatcher.events import repository
 from webhook_dispatcher.events.errors import TooManyDeliveries, refusal_of
 from webhook_dispatcher.events.event import Event, InvalidEventError, parse_published
 from webhook_dispatcher.events.fan_out import RealmWebhooks, parts, plan
+from webhook_dispatcher.events.grouping import Groups
 
 _REALMS_MAX = 10_000
+_GROUPED_EVENTS_MAX = 20
+_GROUPED_DELIVERIES_MAX = 500
+"""A body with more events, or that owes more, has a statement to itself: others would wait for it."""
 _PLANS_MAX = 20
 DELIVERIES_AT_ONCE = 10_000
 """How many deliveries one statement plans, so that nobody else waits long for it. One event may plan more by itself."""
@@ -52,6 +56,7 @@ class EventAcceptance:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._realms: OrderedDict[Realm, RealmWebhooks] = OrderedDict()
+        self._groups: Groups[Event, Acceptance] = Groups(self._accept_together)
 
     async def publish(
         self, body: bytes, *, realm: Realm, now: datetime, session: AsyncSession | None = None
@@ -63,12 +68,14 @@ class EventAcceptance:
         """
         try:
             events = parse_published(body, realm=realm, now=now)
-            if session is None:
-                async with self._database.autocommit() as connection:
-                    acceptance = await self._accept_on(connection, events, owed_max=DELIVERIES_OF_A_REQUEST_MAX)
-            else:
+            if session is not None:
                 connection = await session.connection()
                 acceptance = await self._accept_on(connection, events, owed_max=DELIVERIES_OF_A_REQUEST_MAX)
+            elif self._is_small(events, realm):
+                acceptance = await self._groups.join(events)
+            else:
+                async with self._database.autocommit() as connection:
+                    acceptance = await self._accept_on(connection, events, owed_max=DELIVERIES_OF_A_REQUEST_MAX)
             return Published(acceptance=acceptance, ids=[event.event_id for event in events])
         except InvalidEventError as exc:
             raise refusal_of(exc) from exc
@@ -94,9 +101,39 @@ class EventAcceptance:
             webhooks=list({webhook: None for item in done for webhook in item.webhooks}),
         )
 
+    def _is_small(self, events: Sequence[Event], realm: Realm) -> bool:
+        """Tell whether events may share a statement, as far as is known without asking the database."""
+        webhooks = self._realms.get(realm)
+        if webhooks is None or len(events) > _GROUPED_EVENTS_MAX:
+            return False
+        return sum(len(webhooks.matching(event.type)) for event in events) <= _GROUPED_DELIVERIES_MAX
+
+    async def _accept_together(self, bodies: Sequence[Sequence[Event]]) -> Sequence[Acceptance | Exception]:
+        """Accept the events of several bodies in one statement: what became of each body.
+
+        The same event in two bodies is accepted for the first. The webhooks to wake are named by the first result alone.
+        """
+        async with self._database.autocommit() as connection:
+            done = await self._accept_events(
+                connection, [event for body in bodies for event in body], owed_max=DELIVERIES_OF_A_REQUEST_MAX
+            )
+        results = []
+        for number, body in enumerate(bodies):
+            accepted = sum(event.id in done.events for event in body)
+            webhooks = () if number else done.webhooks
+            results.append(Acceptance(accepted=accepted, duplicates=len(body) - accepted, webhooks=webhooks))
+        return results
+
     async def _accept_on(
         self, connection: AsyncConnection, events: Sequence[Event], *, owed_max: int | None = None
     ) -> Acceptance:
+        done = await self._accept_events(connection, events, owed_max=owed_max)
+        accepted = len(done.events)
+        return Acceptance(accepted=accepted, duplicates=len(events) - accepted, webhooks=done.webhooks)
+
+    async def _accept_events(
+        self, connection: AsyncConnection, events: Sequence[Event], *, owed_max: int | None
+    ) -> repository.Accepted:
         unique = list({(event.realm, event.event_id): event for event in reversed(events)}.values())[::-1]
         for attempt in range(_PLANS_MAX):
             webhooks = await self._webhooks_of(connection, unique, afresh=attempt > 0)
@@ -110,8 +147,7 @@ class EventAcceptance:
                 revisions={realm: known.revision for realm, known in webhooks.items()},
             )
             if done is not None:
-                accepted = len(done.events)
-                return Acceptance(accepted=accepted, duplicates=len(events) - accepted, webhooks=done.webhooks)
+                return done
         raise RealmKeepsChangingError
 
     async def _webhooks_of(

@@ -1,0 +1,81 @@
+"""Small publications that come at the same time are accepted by one statement: what one costs is shared by all of them.
+
+A statement takes about as long for one event as for twenty. While one runs, the publications that arrive wait for the next;
+under no load each goes at once by itself. Nothing else changes for a publisher: his events are accepted together or not at
+all, the answer comes after the commit, and a fault that his events bring about is his alone.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from shared.database import is_unavailable
+
+STATEMENTS_AT_ONCE = 2
+"""So that a statement that waits for a lock holds up no more than itself."""
+GROUP_EVENTS_MAX = 200
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[Item, Result]):
+    items: Sequence[Item]
+    answer: asyncio.Future[Result] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Groups(Generic[Item, Result]):
+    """Joins what several callers want done at the same time.
+
+    ``run`` takes what each of some callers gave, does all of it or nothing, and returns a result or an exception for each.
+    """
+
+    def __init__(self, run: Callable[[Sequence[Sequence[Item]]], Awaitable[Sequence[Result | Exception]]]) -> None:
+        self._run = run
+        self._waiting: deque[_Waiting[Item, Result]] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def join(self, items: Sequence[Item]) -> Result:
+        """Do ``items`` with whatever others want done now; raises what they alone bring about."""
+        waiting = _Waiting[Item, Result](items)
+        self._waiting.append(waiting)
+        if len(self._running) < STATEMENTS_AT_ONCE:
+            task = asyncio.create_task(self._work())
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        return await waiting.answer
+
+    async def _work(self) -> None:
+        while group := self._next_group():
+            await self._do(group)
+
+    def _next_group(self) -> list[_Waiting[Item, Result]]:
+        group: list[_Waiting[Item, Result]] = []
+        size = 0
+        while self._waiting and (not group or size + len(self._waiting[0].items) <= GROUP_EVENTS_MAX):
+            waiting = self._waiting.popleft()
+            if not waiting.answer.done():  # whose caller went away before anything was done wants nothing any more
+                group.append(waiting)
+                size += len(waiting.items)
+        return group
+
+    async def _do(self, group: Sequence[_Waiting[Item, Result]]) -> None:
+        try:
+            results = await self._run([waiting.items for waiting in group])
+        except Exception as exc:  # noqa: BLE001 - it belongs to the callers, who wait for it
+            if len(group) > 1 and not is_unavailable(exc):
+                # One of them may be the reason: by themselves the others pass.
+                for waiting in group:
+                    await self._do([waiting])
+                return
+            results = [exc] * len(group)
+        for waiting, result in zip(group, results, strict=True):
+            if waiting.answer.done():
+                continue
+            if isinstance(result, Exception):
+                waiting.answer.set_exception(result)
+            else:
+                waiting.answer.set_result(result)
