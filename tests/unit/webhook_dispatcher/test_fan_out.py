@@ -139,11 +139,13 @@ def test_an_event_owes_one_delivery_to_each_webhook_that_selects_it() -> None:
 
 @pytest.mark.parametrize("name", ALL_NAMES)
 @pytest.mark.parametrize("trigger", ["first", "every"])
-def test_first_applies_to_the_request_functions_alone(name: str, trigger: Trigger) -> None:
-    """A payout is started once for a request; a payment's outcome is always sent."""
+def test_first_applies_to_decisions_about_requests_alone(name: str, trigger: Trigger) -> None:
+    """A payout is started once for a request; a payment's outcome is always sent, and so is what became of a transfer."""
     (owed,) = plan(_event(name), _webhooks((["*"], trigger)))
-    request = name.split(".", maxsplit=1)[0] in {"withdrawal", "prop_trading", "prop_trading_live", "transfer", "kyc"}
-    assert owed.first is (request and trigger == "first")
+    function, _, outcome = name.partition(".")
+    request = function in {"withdrawal", "prop_trading", "prop_trading_live", "transfer", "kyc"}
+    decision = outcome == "rejected" or outcome.startswith("approved.node.")
+    assert owed.first is (request and decision and trigger == "first")
 
 
 def test_the_answer_per_type_is_remembered() -> None:

@@ -11,6 +11,7 @@ from shared.egress import EgressClient, EgressClosed, EgressError, EgressRespons
 from webhook_dispatcher.deliveries.retry_policy import Answered, NoAnswer, Outcome, OwnFault
 from webhook_dispatcher.deliveries.target import Target
 from webhook_dispatcher.deliveries.wire_formats import RenderedEvent, render, sign
+from webhook_dispatcher.webhooks.custom_headers import comparable, without_ours
 
 RESPONSE_BYTES_MAX = 16 * 1024
 _HEADER_VALUE_CHARS_MAX = 1024
@@ -57,9 +58,9 @@ class HttpSender:
         ours = sign(target.signing, event_id=event.id, timestamp=int(started_at.timestamp()), body=body)
         if test:
             ours.append(TEST_HEADER)
-        # One of ours always wins over a custom header, however its letters are cased.
-        taken = {name.lower() for name, _ in ours}
-        custom = {name: value for name, value in target.headers.items() if name.lower() not in taken}
+        custom: dict[str, str] = {}
+        if target.headers:
+            custom = without_ours(target.headers, target.signing.own_headers | {comparable(name) for name, _ in ours})
         headers = {**custom, **dict(ours)}
         shown = [*((name, MASK) for name in custom), *ours]
         request_headers = orjson.dumps(shown).decode()

@@ -20,6 +20,7 @@ from shared.webhook_signatures import (
     timestamped_signature,
 )
 from webhook_dispatcher.event_types.event_type import APPROVER_NODE_MAX
+from webhook_dispatcher.webhooks.custom_headers import comparable
 
 WireFormat = Literal["standard", "crm", "timestamped"]
 
@@ -71,6 +72,19 @@ class SigningConfig:
         if not self.secrets:
             raise ValueError("a webhook has at least one active secret")
 
+    @property
+    def own_header(self) -> str | None:
+        """Return the header of the format's own signature; ``standard`` has none beside webhook-signature."""
+        if self.wire_format == "standard":
+            return None
+        return self.signature_header or DEFAULT_SIGNATURE_HEADERS[self.wire_format]
+
+    @property
+    def own_headers(self) -> frozenset[str]:
+        """Return what no custom header may stand for, by comparable names, during a rotation or not."""
+        name = self.own_header
+        return frozenset() if name is None else frozenset({comparable(name), comparable(name + PREVIOUS_SUFFIX)})
+
 
 def parse_secret(text: str, *, wire_format: WireFormat) -> SigningSecret:
     """Read a webhook's own secret in the form its format asks for; raises MalformedSecretError."""
@@ -117,9 +131,9 @@ def sign(signing: SigningConfig, *, event_id: str, timestamp: int, body: bytes) 
             ),
         ),
     ]
-    if signing.wire_format == "standard":
+    name = signing.own_header
+    if name is None:
         return headers
-    name = signing.signature_header or DEFAULT_SIGNATURE_HEADERS[signing.wire_format]
     keys = [secret.key for secret in signing.secrets]
     if signing.wire_format == "timestamped":
         headers.append((name, timestamped_signature(keys, timestamp=timestamp, body=body)))

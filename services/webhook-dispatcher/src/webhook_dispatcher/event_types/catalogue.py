@@ -1,5 +1,6 @@
 """The built-in event types, made once per process at first use. Pure."""
 
+import re
 from functools import cache
 from itertools import chain
 from typing import Final
@@ -10,7 +11,9 @@ from webhook_dispatcher.event_types.payment_types import payment_types
 from webhook_dispatcher.event_types.request_types import request_types
 
 REQUEST_FUNCTIONS: Final = frozenset({"withdrawal", "prop_trading", "prop_trading_live", "transfer", "kyc"})
-"""Functions whose events belong to a request: ``subject`` is required, and ``trigger: first`` sends one of them."""
+"""Functions whose events belong to a request: ``subject`` is required."""
+
+_REQUEST_OUTCOME: Final = re.compile(r"\.(?:approved\.node\.[0-9]+|rejected)", re.ASCII)
 
 
 def all_types() -> tuple[EventType, ...]:
@@ -31,6 +34,15 @@ def is_known(name: str) -> bool:
 def function_of(type_name: str) -> str:
     """Return the function a type belongs to: what stands before the first dot, also for names that are not known."""
     return type_name.partition(".")[0]
+
+
+def decides_request(type_name: str) -> bool:
+    """Tell whether a type tells of a decision about a request, an approval or the rejection: ``trigger: first`` sends one.
+
+    What the gateway reports under ``transfer`` are outcomes of a movement, each another one: all of them are sent.
+    """
+    function = function_of(type_name)
+    return function in REQUEST_FUNCTIONS and _REQUEST_OUTCOME.fullmatch(type_name, len(function)) is not None
 
 
 @cache

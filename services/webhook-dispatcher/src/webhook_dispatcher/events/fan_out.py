@@ -50,9 +50,9 @@ class Candidate:
 def plan(event: Event, webhooks: RealmWebhooks) -> Iterable[Candidate]:
     """Return the deliveries that an event owes.
 
-    ``trigger: first`` applies to the request functions alone; others always send every match.
+    ``trigger: first`` applies to decisions about requests alone; everything else always sends every match.
     """
-    once = event.function in catalogue.REQUEST_FUNCTIONS
+    once = catalogue.decides_request(event.type)
     for subscription in webhooks.matching(event.type):
         yield Candidate(
             id=delivery_id_of(event.id),

@@ -1,6 +1,5 @@
 """Wire shapes of webhooks (``/v1/webhooks``)."""
 
-import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -11,18 +10,15 @@ from shared.pagination import PageQuery
 from shared.typeids import IdInPath, TypeId
 from webhook_dispatcher.deliveries.retry_policy import DEFAULT_DELAYS_SECONDS, DELAY_COUNT_MAX, TOTAL_SECONDS_MAX
 from webhook_dispatcher.webhooks import selectors
+from webhook_dispatcher.webhooks.custom_headers import (
+    CUSTOM_HEADERS_MAX,
+    check_custom_headers,
+    check_signature_header,
+)
 
 WebhookId = Annotated[UUID, TypeId("wh")]
 WebhookIdInPath = Annotated[UUID, IdInPath("wh")]
 
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", re.ASCII)
-_HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,2046}[\x21-\x7e])?", re.ASCII)
-_OUR_HEADERS = frozenset(
-    {"host", "content-length", "content-type", "user-agent", "accept-encoding", "connection", "transfer-encoding"}
-    | {"te", "trailer", "upgrade", "expect", "keep-alive", "proxy-authorization", "proxy-connection", "cookie"}
-    | {"webhook-id", "webhook-timestamp", "webhook-signature", "webhook-test", "x-crm-signature", "x-signature"}
-)
-HEADERS_MAX = 20
 EVENTS_MAX = 100
 METADATA_KEYS_MAX = 50
 
@@ -42,17 +38,6 @@ def _selectors(value: list[str]) -> list[str]:
     return list(dict.fromkeys(value))
 
 
-def _headers(value: dict[str, str]) -> dict[str, str]:
-    if len({name.lower() for name in value}) != len(value):
-        raise ValueError("a header stands twice, in different letter case")
-    for name, content in value.items():
-        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(content):
-            raise ValueError(f"{name[:64]!r} is not a header of printable ASCII characters")
-        if name.lower() in _OUR_HEADERS:
-            raise ValueError(f"{name!r} is set by us and cannot be overridden")
-    return value
-
-
 def _delays(value: list[int]) -> list[int]:
     if sum(value) > TOTAL_SECONDS_MAX:
         raise ValueError(f"the delays add up to more than {TOTAL_SECONDS_MAX} s (30 days)")
@@ -66,19 +51,10 @@ def _metadata(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
-def _signature_header(value: str | None) -> str | None:
-    if value is not None:
-        if not _HEADER_NAME.fullmatch(value):
-            raise ValueError("not a header name")
-        if value.lower() in _OUR_HEADERS - {"x-crm-signature", "x-signature"}:
-            raise ValueError(f"{value!r} is set by us")
-    return value
-
-
 Name = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_text)]
 Url = Annotated[str, Field(min_length=1, max_length=2048)]
 Events = Annotated[list[str], Field(min_length=1, max_length=EVENTS_MAX), AfterValidator(_selectors)]
-Headers = Annotated[dict[str, str], Field(max_length=HEADERS_MAX), AfterValidator(_headers)]
+Headers = Annotated[dict[str, str], Field(max_length=CUSTOM_HEADERS_MAX), AfterValidator(check_custom_headers)]
 Delays = Annotated[
     list[Annotated[StrictInt, Field(ge=1, le=TOTAL_SECONDS_MAX)]],
     Field(min_length=0, max_length=DELAY_COUNT_MAX),
@@ -91,7 +67,7 @@ Description = Annotated[str, Field(max_length=1024), AfterValidator(_text)]
 Metadata = Annotated[dict[str, str], Field(max_length=METADATA_KEYS_MAX), AfterValidator(_metadata)]
 Secret = Annotated[SecretStr, Field(min_length=16, max_length=128)]
 ShownSecret = Annotated[str, Field(description="Absent where an answer is repeated for its Idempotency-Key.")]
-SignatureHeader = Annotated[str | None, AfterValidator(_signature_header)]
+SignatureHeader = Annotated[str | None, AfterValidator(check_signature_header)]
 OverlapSeconds = Annotated[StrictInt, Field(ge=0, le=30 * 86_400)]
 
 Trigger = Literal["first", "every"]
