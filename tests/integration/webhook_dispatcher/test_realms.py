@@ -37,13 +37,25 @@ DELIVERY_CALLS = [
     Call(method="POST", path="/v1/deliveries/{delivery}/resend"),
     Call(method="POST", path="/v1/deliveries/{delivery}/cancel"),
 ]
-CALLS = [*WEBHOOK_CALLS, *EVENT_CALLS, *DELIVERY_CALLS]
+RECOVERY_CALLS = [
+    Call(method="POST", path="/v1/webhooks/{webhook}/recover", body={"from": "2026-01-01T00:00:00Z"}),
+    Call(method="POST", path="/v1/webhooks/{webhook}/recover", body={"from": "2026-01-01T00:00:00Z", "dry_run": True}),
+    Call(method="GET", path="/v1/recoveries/{recovery}"),
+    Call(method="DELETE", path="/v1/recoveries/{recovery}"),
+]
+CALLS = [*WEBHOOK_CALLS, *EVENT_CALLS, *DELIVERY_CALLS, *RECOVERY_CALLS]
 MISSING = {
     "webhook": "wh_01jzzzzzzzzzzzzzzzzzzzzzzz",
     "event": "evt_01jzzzzzzzzzzzzzzzzzzzzzzz",
     "delivery": "dlv_01jzzzzzzzzzzzzzzzzzzzzzzz",
+    "recovery": "rec_01jzzzzzzzzzzzzzzzzzzzzzzz",
 }
-MALFORMED = {"webhook": "wh_nonsense", "event": "nonsense", "delivery": "wh_01jzzzzzzzzzzzzzzzzzzzzzzz"}
+MALFORMED = {
+    "webhook": "wh_nonsense",
+    "event": "nonsense",
+    "delivery": "wh_01jzzzzzzzzzzzzzzzzzzzzzzz",
+    "recovery": "rec_",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +73,16 @@ async def owned(service: DispatcherService) -> AsyncIterator[Owned]:
     webhook = await tenant.new_webhook()
     await tenant.publish(payment("foreign"))
     (delivery,) = await tenant.deliveries()
+    wanted = {"from": "2026-01-01T00:00:00Z"}
+    recovery = (await tenant.owner.post(f"/v1/webhooks/{webhook['id']}/recover", json=wanted)).json()
     before = await _everything(tenant)
-    yield Owned(tenant=tenant, ids={"webhook": webhook["id"], "event": "pay-foreign", "delivery": delivery["id"]})
+    ids = {"webhook": webhook["id"], "event": "pay-foreign", "delivery": delivery["id"], "recovery": recovery["id"]}
+    yield Owned(tenant=tenant, ids=ids)
     assert await _everything(tenant) == before
 
 
 async def _everything(tenant: Tenant) -> list[Any]:
-    paths = ("/v1/webhooks", "/v1/events", "/v1/deliveries", "/v1/ledger")
+    paths = ("/v1/webhooks", "/v1/events", "/v1/deliveries", "/v1/ledger", "/v1/recoveries")
     return [(await tenant.owner.get(path)).json() for path in paths]
 
 
@@ -112,7 +127,7 @@ async def test_a_foreign_object_is_as_one_that_does_not_exist(
 
 async def test_the_owner_reaches_what_strangers_do_not(owned: Owned) -> None:
     """So the table above is not of calls that fail for everybody."""
-    for call in (WEBHOOK_CALLS[0], *EVENT_CALLS, DELIVERY_CALLS[0]):
+    for call in (WEBHOOK_CALLS[0], *EVENT_CALLS, DELIVERY_CALLS[0], RECOVERY_CALLS[2]):
         assert (await _call(owned.tenant.owner, call, owned.ids)).status_code == 200
 
 

@@ -8,6 +8,7 @@ from shared.scopes import TENANT_SCOPES
 from support.dispatcher_service import URL, DispatcherService, Tenant, payment
 
 WEBHOOK, DELIVERY = "wh_01jzzzzzzzzzzzzzzzzzzzzzzz", "dlv_01jzzzzzzzzzzzzzzzzzzzzzzz"
+RECOVERY = "rec_01jzzzzzzzzzzzzzzzzzzzzzzz"
 #: Each call with the scope that the contract gives it, and what it answers to a key that has this scope alone.
 CALLS = [
     ("POST", "/v1/webhooks", "webhooks:write", 201),
@@ -30,12 +31,17 @@ CALLS = [
     ("POST", f"/v1/deliveries/{DELIVERY}/resend", "deliveries:resend", 404),
     ("POST", f"/v1/deliveries/{DELIVERY}/cancel", "deliveries:resend", 404),
     ("GET", "/v1/ledger", "deliveries:read", 200),
+    ("POST", f"/v1/webhooks/{WEBHOOK}/recover", "deliveries:resend", 404),
+    ("GET", "/v1/recoveries", "deliveries:resend", 200),
+    ("GET", f"/v1/recoveries/{RECOVERY}", "deliveries:resend", 404),
+    ("DELETE", f"/v1/recoveries/{RECOVERY}", "deliveries:resend", 404),
 ]
 BODIES = {
     ("POST", "/v1/webhooks"): {"name": "x", "url": URL, "events": ["*"]},
     ("PATCH", f"/v1/webhooks/{WEBHOOK}"): {"name": "x"},
     ("POST", f"/v1/webhooks/{WEBHOOK}/test"): {"event_type": "payment.failed"},
     ("POST", "/v1/events"): payment(1),
+    ("POST", f"/v1/webhooks/{WEBHOOK}/recover"): {"from": "2026-01-01T00:00:00Z"},
 }
 WITH_SCOPES = pytest.mark.parametrize(
     ("method", "path", "scope", "status"), CALLS, ids=[f"{c[0]} {c[1]}" for c in CALLS]
@@ -55,6 +61,7 @@ def test_the_table_names_every_call(service: DispatcherService) -> None:
         if path.startswith("/v1/")
     }
     template = {WEBHOOK: "{webhook_id}", DELIVERY: "{delivery_id}", "kyc.rejected": "{name}", "nope": "{event_id}"}
+    template[RECOVERY] = "{recovery_id}"
     listed = {(method, "/".join(template.get(part, part) for part in path.split("/"))) for method, path, *_ in CALLS}
     assert listed == documented
 

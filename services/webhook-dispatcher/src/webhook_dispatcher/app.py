@@ -8,6 +8,8 @@ from webhook_dispatcher.deliveries.routes import ledger_router
 from webhook_dispatcher.deliveries.routes import router as deliveries_router
 from webhook_dispatcher.event_types.routes import router as event_types_router
 from webhook_dispatcher.events.routes import router as events_router
+from webhook_dispatcher.recoveries.routes import router as recoveries_router
+from webhook_dispatcher.recoveries.routes import webhook_router as recover_router
 from webhook_dispatcher.resources import open_api_resources
 from webhook_dispatcher.settings import Settings
 from webhook_dispatcher.webhooks.routes import router as webhooks_router
@@ -24,5 +26,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description="Registers webhooks, accepts events, and shows every delivery with every attempt.",
         settings=settings,
         open_resources=lambda registry: open_api_resources(settings, registry),
-        routers=(webhooks_router, event_types_router, events_router, deliveries_router, ledger_router),
+        routers=(
+            webhooks_router,
+            recover_router,
+            event_types_router,
+            events_router,
+            deliveries_router,
+            recoveries_router,
+            ledger_router,
+        ),
     )

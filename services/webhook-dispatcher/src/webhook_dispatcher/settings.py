@@ -22,5 +22,8 @@ class Settings(ServiceSettings):
     publish_bytes_in_flight: int = Field(default=64 * 1024 * 1024, ge=32 * 1024 * 1024)
     """Bytes of published bodies that one API process holds at once, half of them for one realm; more wait, then get 503."""
 
+    recovery_rate_per_second: int = Field(default=100, ge=1, le=10_000)
+    """Deliveries that a recovery makes pending again each second, at most; a webhook's own rate is shared with what is new."""
+
     slots: int = Field(default=500, ge=1, le=5000)
     """Requests in flight at once, per worker."""

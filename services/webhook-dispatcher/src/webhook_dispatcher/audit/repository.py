@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import INET, JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared import typeids
-from shared.access import Caller
+from shared.access import Caller, Realm
 
 _INSERT = text(
     "INSERT INTO audit_entries (id, tenant_id, environment, action, actor, target, request_id, ip, changes)"
@@ -31,6 +31,26 @@ async def record(
             "target": target,
             "request_id": caller.request_id,
             "ip": str(caller.ip) if caller.ip else None,
+            "changes": dict(changes or {}),
+        },
+    )
+
+
+async def record_own(
+    session: AsyncSession, realm: Realm, *, action: str, target: str, changes: Mapping[str, Any] | None = None
+) -> None:
+    """Write one entry for what a worker or a command did by itself: its actor is ``system``."""
+    await session.execute(
+        _INSERT,
+        {
+            "id": typeids.new_id(),
+            "tenant_id": realm.tenant_id,
+            "environment": realm.environment,
+            "action": action,
+            "actor": "system",
+            "target": target,
+            "request_id": "",
+            "ip": None,
             "changes": dict(changes or {}),
         },
     )

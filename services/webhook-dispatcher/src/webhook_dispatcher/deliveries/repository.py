@@ -142,6 +142,10 @@ async def find_attempts(session: AsyncSession, *, delivery_id: UUID) -> Sequence
     return [Attempt(**row._mapping) for row in await session.execute(statement, {"id": delivery_id})]
 
 
+ENDED_COLUMNS = ("id", "webhook_id", "event", "tenant_id", "environment", "attempts", "last_status", "last_error")
+"""What a delivery keeps on its way between ``deliveries`` and ``delivery_history``."""
+
+
 async def send_again(session: AsyncSession, *, delivery_id: UUID) -> bool:
     """Make a delivery pending now, from history or from later; False if a request for it is in flight."""
     moved = await session.execute(

@@ -20,6 +20,7 @@ from webhook_dispatcher.lanes.leases import RENEW_SECONDS, Leases
 from webhook_dispatcher.lanes.pump import Pump
 from webhook_dispatcher.lanes.recorder import Recorder, RecorderMetrics, seconds_until
 from webhook_dispatcher.lanes.repository import Record
+from webhook_dispatcher.recoveries.runner import RecoveryRunner
 from webhook_dispatcher.resources import WorkerResources
 
 log = structlog.get_logger()
@@ -53,6 +54,9 @@ class Engine:
             metrics=IntakeMetrics(resources.registry),
             accepted=self._after_acceptance,
         )
+        self._recoveries = RecoveryRunner(
+            resources.database, rate_per_second=settings.recovery_rate_per_second, woken=self._after_acceptance
+        )
         self._look_now = asyncio.Event()
 
     async def run(self) -> None:
@@ -62,6 +66,7 @@ class Engine:
             group.create_task(self._pump.run())
             group.create_task(self._recorder.run())
             group.create_task(self._take_in())
+            group.create_task(self._recoveries.run())
             group.create_task(
                 wake_up.listen(self._resources.listen_queue, wake=self._pump.wake, look=self._look_now.set)
             )
@@ -69,6 +74,7 @@ class Engine:
     async def stop(self) -> None:
         """Take no more work, finish what is in flight, write it down, give up the lanes."""
         self._pump.close()
+        self._recoveries.close()
         await self._intake.stop()
         await self._pump.finish(deadline_seconds=FINISH_SECONDS)
         await self._recorder.drain()
