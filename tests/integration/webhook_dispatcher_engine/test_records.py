@@ -49,7 +49,7 @@ async def test_an_outcome_that_the_database_refuses_is_written_without_its_detai
     leases = Leases(database, name="recorder", lease_seconds=60)
     await leases.renew(busy=())
     webhooks = [row[0] for row in await dispatcher.database.fetch("SELECT id FROM webhooks")]
-    limits = dict.fromkeys(webhooks, Limit(count=10, revision=1))
+    limits = dict.fromkeys(webhooks, Limit(count=10, retries=5, revision=1))
     async with database.autocommit() as connection:
         claimed = await repository.claim(connection, worker_id=leases.worker_id, limits=limits)
     records = [_delivered(item) for item in claimed]

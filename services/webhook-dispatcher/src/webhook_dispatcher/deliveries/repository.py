@@ -1,7 +1,7 @@
 """All SQL of deliveries as callers see them: lists, attempts, resend, cancel. The workers' SQL stands in ``lanes``.
 
 A delivery is one row of ``deliveries`` while it is outstanding, and one of ``delivery_history`` when it has ended.
-``held`` is not stored: it is a pending delivery of a disabled webhook, so that disabling costs nothing.
+``held`` is not stored: it is a pending delivery of a webhook that is disabled or has its breaker open, which so costs nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,16 +19,21 @@ from shared.access import Realm
 Status = Literal["pending", "held", "in_flight", "delivered", "failed", "cancelled"]
 OUTSTANDING: frozenset[str] = frozenset({"pending", "held", "in_flight"})
 
+# Of a delivery ``d`` and its webhook ``w``: the status as it is shown.
+SHOWN_STATUS = """
+    CASE WHEN d.status = 'pending' AND (w.status = 'disabled' OR w.breaker_opened_at IS NOT NULL) THEN 'held'
+        ELSE d.status END
+"""
+
 # Both halves have the same columns, and each is ordered by its primary key: Postgres merges them without sorting.
-_ALL = """
-    SELECT d.id, d.webhook_id, d.event, d.tenant_id, d.environment,
-        CASE WHEN d.status = 'pending' AND w.status = 'disabled' THEN 'held' ELSE d.status END AS status,
+_ALL = f"""
+    SELECT d.id, d.webhook_id, d.event, d.tenant_id, d.environment, {SHOWN_STATUS} AS status,
         d.attempts, d.next_attempt_at, NULL::timestamptz AS finished_at, d.last_status, d.last_error
     FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id
     UNION ALL
     SELECT id, webhook_id, event, tenant_id, environment, status, attempts, NULL, finished_at, last_status, last_error
     FROM delivery_history
-"""
+"""  # noqa: S608 - constants
 _SHOWN = """
     SELECT a.id, a.webhook_id, a.status, a.attempts, a.next_attempt_at, a.finished_at, a.last_status, a.last_error,
         a.environment, e.event_id, e.type AS event_type, e.subject, e.payload, e.test
@@ -220,9 +225,9 @@ async def count_ledger(
     A delivery's id begins with its event's, so one range of ids bounds events and deliveries alike.
     """
     statement = text(
-        """
+        f"""
         WITH made AS (
-            SELECT CASE WHEN d.status = 'pending' AND w.status = 'disabled' THEN 'held' ELSE d.status END AS status, d.event
+            SELECT {SHOWN_STATUS} AS status, d.event
             FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id
             WHERE d.tenant_id = :tenant_id AND d.environment = :environment AND d.id >= :since AND d.id < :until
               AND (CAST(:webhook_id AS uuid) IS NULL OR d.webhook_id = :webhook_id)
@@ -245,7 +250,7 @@ async def count_ledger(
             (SELECT count(*) FROM made WHERE status = 'failed') AS failed,
             (SELECT count(*) FROM made WHERE status = 'cancelled') AS cancelled
         FROM accepted
-        """
+        """  # noqa: S608 - constants
     )
     row = (
         await session.execute(

@@ -17,7 +17,7 @@ WebhookId = Annotated[UUID, TypeId("wh")]
 
 
 class DeliveryOut(BaseModel):
-    """One event owed to one webhook. ``held``: pending while its webhook is disabled."""
+    """One event owed to one webhook. ``held``: pending while its webhook is disabled or its breaker is open."""
 
     id: DeliveryId
     webhook_id: WebhookId

@@ -109,7 +109,7 @@ class Engine:
                     log.warning("deliveries.recovered", count=lost)
                 await recovery_repository.cancel_of_deleted(connection, worker_id=worker_id)
                 due = await recovery_repository.find_due(connection, worker_id=worker_id)
-        self._pump.wake(due)
+        self._pump.wake(due.webhooks)
 
     def _busy_lanes(self) -> set[int]:
         """Return the lanes with a request in flight or an outcome not written: they cannot be given up yet."""

@@ -170,7 +170,7 @@ class Pump:
                 too_many.append(webhook_id)
                 continue
             count = min(free, share, free_slots, fair)
-            limits[webhook_id] = Limit(count=count, revision=destination.revision)
+            limits[webhook_id] = Limit(count=count, retries=count, revision=destination.revision)
             free_slots -= count
             room.take(slots=count, payload_bytes=count * destination.size_bytes)
         self._hinted.update(dict.fromkeys(too_many))

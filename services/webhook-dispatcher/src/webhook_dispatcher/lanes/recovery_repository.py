@@ -1,6 +1,7 @@
 """All SQL of the look of each second: what is due without a hint, and what a lost worker or a lost answer left behind."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import text
@@ -36,21 +37,47 @@ async def recover_unknown(connection: AsyncConnection, *, worker_id: UUID) -> in
     return len(rows.all())
 
 
-async def find_due(connection: AsyncConnection, *, worker_id: UUID) -> Sequence[UUID]:
-    """Return the webhooks of our lanes that have a delivery due: one look into the index for each."""
-    rows = await connection.execute(
-        text(
-            """
-            SELECT w.id FROM lanes l JOIN webhooks w ON w.lane = l.lane
-            WHERE l.owner = :worker_id AND w.deleted_at IS NULL AND w.status = 'enabled' AND EXISTS (
-                SELECT 1 FROM deliveries d
-                WHERE d.webhook_id = w.id AND d.status = 'pending' AND d.next_attempt_at <= clock_timestamp()
-            )
-            """
-        ),
-        {"worker_id": worker_id},
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """Webhooks that have a delivery due, and for how long the one that waits longest has been."""
+
+    webhooks: Sequence[UUID]
+    lag_seconds: float
+
+
+async def find_due(connection: AsyncConnection, *, worker_id: UUID) -> Due:
+    """Return the webhooks of our lanes that may be sent to now and have a delivery due.
+
+    Two looks into the index for each, one for first attempts and one for retries. One whose breaker is open is due when its
+    next probe is.
+    """
+    rows = (
+        await connection.execute(
+            text(
+                """
+                SELECT w.id, EXTRACT(epoch FROM statement_timestamp() - LEAST(first.at, retry.at)) AS lag_seconds
+                FROM lanes l JOIN webhooks w ON w.lane = l.lane
+                LEFT JOIN LATERAL (
+                    SELECT next_attempt_at AS at FROM deliveries
+                    WHERE webhook_id = w.id AND status = 'pending' AND LEAST(failures, 1) = 0
+                    ORDER BY next_attempt_at LIMIT 1
+                ) first ON true
+                LEFT JOIN LATERAL (
+                    SELECT next_attempt_at AS at FROM deliveries
+                    WHERE webhook_id = w.id AND status = 'pending' AND LEAST(failures, 1) = 1
+                    ORDER BY next_attempt_at LIMIT 1
+                ) retry ON true
+                WHERE l.owner = :worker_id AND w.deleted_at IS NULL AND w.status = 'enabled'
+                  AND (w.probe_at IS NULL OR w.probe_at <= statement_timestamp())
+                  AND LEAST(first.at, retry.at) <= statement_timestamp()
+                """
+            ),
+            {"worker_id": worker_id},
+        )
+    ).all()
+    return Due(
+        webhooks=[row.id for row in rows], lag_seconds=max((float(row.lag_seconds) for row in rows), default=0.0)
     )
-    return list(rows.scalars())
 
 
 async def release_strays(connection: AsyncConnection, *, worker_id: UUID, known: Sequence[UUID]) -> Sequence[UUID]:
@@ -85,8 +112,7 @@ async def cancel_of_deleted(connection: AsyncConnection, *, worker_id: UUID) -> 
                 SELECT d.id FROM lanes l
                 JOIN webhooks w ON w.lane = l.lane AND w.deleted_at IS NOT NULL
                 CROSS JOIN LATERAL (
-                    SELECT id FROM deliveries WHERE webhook_id = w.id AND status = 'pending'
-                    ORDER BY next_attempt_at, id LIMIT 1000
+                    SELECT id FROM deliveries WHERE webhook_id = w.id AND status = 'pending' LIMIT 1000
                     FOR UPDATE SKIP LOCKED
                 ) d
                 WHERE l.owner = :worker_id

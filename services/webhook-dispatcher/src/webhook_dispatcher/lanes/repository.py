@@ -53,52 +53,75 @@ class Record:
     disable_reason: str | None = None
 
 
-# OFFSET 0 keeps the planner to this order: from the few webhooks asked for, by primary keys, never over whole lanes.
+# OFFSET 0 keeps the planner to this order: from the few webhooks asked for, by primary keys, never over whole lanes or tables;
+# IS TRUE keeps it from the partial index of lanes, which is as good while there are few webhooks, and the plan may be kept longer.
+# For the same reason what is claimed is named by an array and not joined: a join could read all of a table that is small so far.
+# Retries come first, but no more of them than their share; first attempts fill up the rest. Each is one range of the index, of
+# which no more is read than is claimed: so not clock_timestamp(), since a volatile function bounds no range. A breaker that is
+# open lets one through, when its probe is due.
 _CLAIM = text(
     """
     WITH asked AS MATERIALIZED (
-        SELECT a.webhook_id, w.revision, l.fence, CASE w.revision WHEN a.revision THEN a.wanted ELSE 1 END AS wanted
-        FROM unnest(CAST(:webhooks AS uuid[]), CAST(:limits AS integer[]), CAST(:revisions AS bigint[]))
-            AS a (webhook_id, wanted, revision)
+        SELECT a.webhook_id, w.revision, l.fence,
+            CASE WHEN w.revision = a.revision AND w.probe_at IS NULL THEN a.wanted ELSE 1 END AS wanted,
+            CASE WHEN w.revision = a.revision AND w.probe_at IS NULL THEN a.retries ELSE LEAST(a.retries, 1) END AS retries
+        FROM unnest(
+            CAST(:webhooks AS uuid[]), CAST(:limits AS integer[]), CAST(:retries AS integer[]), CAST(:revisions AS bigint[])
+        ) AS a (webhook_id, wanted, retries, revision)
         CROSS JOIN LATERAL (
-            SELECT revision, lane FROM webhooks
-            WHERE id = a.webhook_id AND status = 'enabled' AND deleted_at IS NULL OFFSET 0
+            SELECT revision, lane, probe_at FROM webhooks
+            WHERE id = a.webhook_id AND status = 'enabled' AND (deleted_at IS NULL) IS TRUE
+              AND (probe_at IS NULL OR probe_at <= statement_timestamp()) OFFSET 0
         ) w
         CROSS JOIN LATERAL (
             SELECT fence FROM lanes
-            WHERE lane = w.lane AND owner = :worker_id AND expires_at > clock_timestamp() OFFSET 0
+            WHERE lane = w.lane AND owner = :worker_id AND expires_at > statement_timestamp() OFFSET 0
         ) l
     ), due AS (
-        SELECT d.id, asked.revision, asked.fence
+        SELECT d.id
         FROM asked CROSS JOIN LATERAL (
-            SELECT id FROM deliveries
-            WHERE webhook_id = asked.webhook_id AND status = 'pending' AND next_attempt_at <= clock_timestamp()
-            ORDER BY next_attempt_at, id LIMIT asked.wanted
-            FOR UPDATE SKIP LOCKED
-        ) d
+            SELECT ARRAY(
+                SELECT id FROM deliveries
+                WHERE webhook_id = asked.webhook_id AND status = 'pending' AND LEAST(failures, 1) = 1
+                  AND next_attempt_at <= statement_timestamp()
+                ORDER BY next_attempt_at, id LIMIT asked.retries
+                FOR UPDATE SKIP LOCKED
+            ) AS ids OFFSET 0
+        ) again CROSS JOIN LATERAL (
+            SELECT ARRAY(
+                SELECT id FROM deliveries
+                WHERE webhook_id = asked.webhook_id AND status = 'pending' AND LEAST(failures, 1) = 0
+                  AND next_attempt_at <= statement_timestamp()
+                ORDER BY next_attempt_at, id LIMIT asked.wanted - cardinality(again.ids)
+                FOR UPDATE SKIP LOCKED
+            ) AS ids OFFSET 0
+        ) fresh CROSS JOIN LATERAL unnest(again.ids || fresh.ids) AS d (id)
     ), claimed AS (
-        UPDATE deliveries SET status = 'in_flight', fence = due.fence, attempts = attempts + 1
-        FROM due WHERE deliveries.id = due.id
-        RETURNING deliveries.id, deliveries.webhook_id, due.revision AS webhook_revision, deliveries.fence,
-            deliveries.attempts AS attempt, deliveries.failures, deliveries.event
+        UPDATE deliveries SET status = 'in_flight', attempts = attempts + 1,
+            fence = ((SELECT array_agg(fence) FROM asked))[
+                array_position((SELECT array_agg(webhook_id) FROM asked), deliveries.webhook_id)]
+        WHERE id = ANY (ARRAY(SELECT id FROM due))
+        RETURNING id, webhook_id, fence, attempts, failures, event
     )
-    SELECT claimed.id, claimed.webhook_id, claimed.webhook_revision, claimed.fence, claimed.attempt, claimed.failures,
-        events.event_id, events.type AS event_type, events.payload, events.test
-    FROM claimed JOIN events ON events.id = claimed.event
+    SELECT claimed.id, claimed.webhook_id, asked.revision, claimed.fence, claimed.attempts, claimed.failures,
+        e.event_id, e.type, e.payload, e.test
+    FROM claimed JOIN asked USING (webhook_id)
+    CROSS JOIN LATERAL (SELECT event_id, type, payload, test FROM events WHERE id = claimed.event OFFSET 0) e
     """
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """How many deliveries of a webhook to claim, and the revision of its configuration that says so."""
+    """How many deliveries of a webhook to claim, how many of them may be retries, and the revision that says so."""
 
     count: int
+    retries: int
     revision: int
 
 
 async def claim(connection: AsyncConnection, *, worker_id: UUID, limits: dict[UUID, Limit]) -> Sequence[Claimed]:
-    """Claim what is due, at most the limit of each webhook, oldest due first. Only lanes owned now count.
+    """Claim what is due in lanes owned now, at most the limits of each webhook; of retries, and of the others, the oldest first.
 
     Of a webhook that was changed since the limit's revision one is claimed: it brings the new revision along.
     """
@@ -108,6 +131,7 @@ async def claim(connection: AsyncConnection, *, worker_id: UUID, limits: dict[UU
             "worker_id": worker_id,
             "webhooks": list(limits),
             "limits": [limit.count for limit in limits.values()],
+            "retries": [limit.retries for limit in limits.values()],
             "revisions": [limit.revision for limit in limits.values()],
         },
     )
