@@ -65,7 +65,7 @@ async def bad_destinations(folder: Path) -> AsyncIterator[list[BadDestination]]:
             name = f"429, retry-after {value.decode()}"
             await add(name, _replies(_status(b"429 No", b"retry-after: " + value)), "http_429")
         await add("untrusted certificate", _hang, "tls_failed", tls=server_context(folder / "peer.pem"))
-        plain = await add("TLS to a plain port", _hang, "tls_failed", "timeout")
+        plain = await add("TLS to a plain port", _hang, "connect_timeout")
         plain.url = plain.url.replace("http:", "https:")
         await add("HTTP/1.0", _replies(b"HTTP/1.0 200 OK\r\n\r\nok"))
         malformed = {

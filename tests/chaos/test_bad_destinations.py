@@ -82,7 +82,7 @@ async def _judge(owner: Any, item: BadDestination, outcomes: dict[str, int], *, 
     else:
         assert ledger["delivered"] == EVENTS, (item.name, ledger)
     shown = (await owner.get("/v1/deliveries", params={"webhook_id": webhook_id, "limit": 1})).json()["data"][0]
-    attempts = (await owner.get(f"/v1/deliveries/{shown['id']}")).json()["attempts"]
+    attempts = (await owner.get(f"/v1/deliveries/{shown['id']}")).json()["attempt_log"]
     kept = [len((attempt["response"] or {}).get("body") or "") for attempt in attempts]
     assert max(kept, default=0) <= _RESPONSE_BYTES_MAX * 2, item.name
 
