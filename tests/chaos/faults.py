@@ -1,8 +1,12 @@
 """What breaks in the middle of a run. Each fault returns when it has happened and tells what it took with it."""
 
+import asyncio
 import json
+import os
+import signal
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from redis.asyncio import Redis
@@ -10,6 +14,12 @@ from redis.asyncio import Redis
 from support.stack import StackProcess
 
 _GROUP = "webhook-dispatcher"
+_LATE_WRITE_SECONDS = 3.0
+"""With ``appendfsync everysec`` Valkey may answer up to two seconds before it hands an addition to the system."""
+_PAUSE_SECONDS = 8.0
+"""Longer than a lease."""
+_CLOCK_JUMP_SECONDS = 600
+_CLOCK_HOLD_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +31,11 @@ class Happened:
     """Events that went with the queue before any worker had read them: never accepted."""
     workers_cut_off: int = 0
     """Workers whose requests in flight may end with an unknown outcome."""
+    unread_since: float | None = None
+    unread_until: float = 0.0
+    """When (monotonic) what was added to the stream may have gone with the queue server, though it was answered for."""
+    clock_moved: bool = False
+    """Requests under way may carry a time that their receiver, whose clock moved too, no longer takes."""
 
 
 Fault = Callable[[StackProcess, Random], Awaitable[Happened]]
@@ -43,7 +58,54 @@ async def kill_postgres(stack: StackProcess, _random: Random) -> Happened:
 
 async def kill_valkey(stack: StackProcess, _random: Random) -> Happened:
     """End the queue server as a crash does."""
-    return await _kill(stack, "valkey")
+    now = time.monotonic()
+    return replace(await _kill(stack, "valkey"), unread_since=now - _LATE_WRITE_SECONDS, unread_until=now)
+
+
+async def restart_postgres(stack: StackProcess, _random: Random) -> Happened:
+    """Have the database server end all sessions and stop in the middle of their commits, and start again."""
+    pid = stack.pid("postgres")
+    os.kill(pid, signal.SIGINT)
+    await stack.until_replaced("postgres", pid=pid)
+    return Happened(name="restart of postgres", workers_cut_off=2)
+
+
+async def stop_worker(stack: StackProcess, random: Random) -> Happened:
+    """Stop a worker in order, under load; the supervisor starts it again."""
+    name = f"webhook-dispatcher-worker-{random.choice((1, 2))}"
+    pid = stack.pid(name)
+    os.kill(pid, signal.SIGTERM)
+    await stack.until_replaced(name, pid=pid)
+    return Happened(name=f"SIGTERM {name}")
+
+
+async def pause_worker(stack: StackProcess, random: Random) -> Happened:
+    """Let a worker's leases run out while it is frozen, then let it go on with what it had in hand."""
+    name = f"webhook-dispatcher-worker-{random.choice((1, 2))}"
+    pid = stack.pid(name)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        await asyncio.sleep(_PAUSE_SECONDS)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    return Happened(name=f"pause of {name} beyond its leases", workers_cut_off=1)
+
+
+async def destroy_group(stack: StackProcess, _random: Random) -> Happened:
+    """Take the consumer group from the stream, with its list of what was read and is not acknowledged."""
+    queue = stack.info()["queue"]
+    async with Redis.from_url(queue["url"]) as client:
+        await client.xgroup_destroy(queue["stream"], _GROUP)
+    return Happened(name="XGROUP DESTROY")
+
+
+async def move_clocks(stack: StackProcess, _random: Random) -> Happened:
+    """Set every service's clock ten minutes ahead, then ten minutes back; the database's stays."""
+    assert stack.clock_path is not None
+    for ahead in (_CLOCK_JUMP_SECONDS, -_CLOCK_JUMP_SECONDS, 0):
+        stack.clock_path.write_text(str(ahead))
+        await asyncio.sleep(_CLOCK_HOLD_SECONDS)
+    return Happened(name="clocks ± 10 min", clock_moved=True)
 
 
 async def flush_queue(stack: StackProcess, _random: Random) -> Happened:

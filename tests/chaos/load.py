@@ -82,7 +82,7 @@ def event(number: int, run: str) -> dict[str, Any]:
     """Return the event of a number: six types in turn; the three withdrawals of a turn are of one request."""
     turn, place = divmod(number, len(TYPES))
     return {
-        "id": f"{run}-{number:05d}",
+        "id": f"{run}-{number:06d}",
         "type": TYPES[place],
         "subject": f"{run}-request-{turn}",
         "data": {"number": number, "amount": "1250.50", "note": "x" * 300},
@@ -103,8 +103,17 @@ def owed(destination: Destination, accepted: Iterable[dict[str, Any]]) -> tuple[
 class Load:
     """Registers the destinations and publishes ``total`` events of a run, each until it was answered for."""
 
-    def __init__(self, stack: StackProcess, receiver: ReceiverProcess, *, total: int, run: str) -> None:
+    def __init__(
+        self,
+        stack: StackProcess,
+        receiver: ReceiverProcess,
+        *,
+        total: int,
+        run: str,
+        events_per_second: int = EVENTS_PER_SECOND,
+    ) -> None:
         self.total = total
+        self._events_per_second = events_per_second
         self.run = run
         self.published = Published()
         self.webhook_ids: dict[str, str] = {}
@@ -195,7 +204,7 @@ class Load:
 
     async def _pace(self, number: int) -> None:
         """Wait for the moment at which an event is due: its number by the rate."""
-        await asyncio.sleep(max(0.0, self._started_at + number / EVENTS_PER_SECOND - time.monotonic()))
+        await asyncio.sleep(max(0.0, self._started_at + number / self._events_per_second - time.monotonic()))
 
 
 def _chunks(numbers: Sequence[int], size: int) -> Iterator[list[int]]:

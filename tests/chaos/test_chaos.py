@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from chaos import faults
 from chaos.faults import Fault, Happened
-from chaos.load import Load
+from chaos.load import EVENTS_PER_SECOND, Load
 from chaos.verdict import figures, judge, read_books
 from support.figures import Figures
 from support.receiver_process import receiver_process
@@ -23,11 +23,13 @@ from support.stack import StackProcess, running_stack
 
 _FULL = 5_000
 _SHORT = 1_500
+_SOAK_SECONDS = 600
+_SOAK_EVENTS_PER_SECOND = 500
+_SOAK_FAULTS = 24
+_RSS_MIB_MAX = 256
 _SETTLE_SECONDS = 120
 _ACCEPTED_SECONDS = 30
 _POLL_SECONDS = 0.2
-_LATE_WRITE_SECONDS = 3.0
-"""With ``appendfsync everysec`` Valkey may answer up to two seconds before it hands an addition to the system."""
 
 
 def _seed() -> int:
@@ -45,19 +47,50 @@ async def test_a_short_run_survives_a_worker_postgres_and_an_emptied_queue(show:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    "fault", [faults.kill_worker, faults.kill_api, faults.kill_postgres, faults.kill_valkey, faults.flush_queue]
+    "fault",
+    [
+        *(faults.kill_worker, faults.kill_api, faults.kill_postgres, faults.kill_valkey, faults.flush_queue),
+        *(faults.restart_postgres, faults.stop_worker, faults.pause_worker, faults.destroy_group, faults.move_clocks),
+    ],
 )
 async def test_5000_events_survive(fault: Fault, show: Figures) -> None:
     """One fault at a random moment in the middle of 5 000 events."""
     await _run([fault], total=_FULL, show=show)
 
 
-async def _run(broken: Sequence[Fault], *, total: int, show: Figures) -> None:
+@pytest.mark.long
+@pytest.mark.timeout(1_500)
+async def test_ten_minutes_with_a_fault_every_25_seconds(show: Figures) -> None:
+    """500 events a second; kills, restarts, pauses and an emptied queue in random order, and no growth of memory."""
+    random = Random(_seed())
+    kinds = (
+        *(faults.kill_worker, faults.kill_api, faults.kill_postgres, faults.kill_valkey, faults.flush_queue),
+        *(faults.restart_postgres, faults.stop_worker, faults.pause_worker, faults.destroy_group),
+    )
+    broken = [*kinds, *random.choices(kinds, k=_SOAK_FAULTS - len(kinds))]
+    random.shuffle(broken)
+    share = 1 / (len(broken) + 1)
+    moments = [share * (number + random.uniform(0.8, 1.2)) for number in range(len(broken))]
+    total = _SOAK_SECONDS * _SOAK_EVENTS_PER_SECOND
+    await _run(broken, total=total, show=show, moments=moments, events_per_second=_SOAK_EVENTS_PER_SECOND)
+
+
+async def _run(
+    broken: Sequence[Fault],
+    *,
+    total: int,
+    show: Figures,
+    moments: Sequence[float] | None = None,
+    events_per_second: int = EVENTS_PER_SECOND,
+) -> None:
     seed = _seed()
     random = Random(seed)
-    moments = sorted(random.uniform(0.25, 0.75) for _ in broken)
-    async with running_stack(CAUSEWAY_DISPATCHER_WORKERS="2") as stack, receiver_process() as receiver:
-        load = Load(stack, receiver, total=total, run=f"chaos-{seed}")
+    moments = moments or sorted(random.uniform(0.25, 0.75) for _ in broken)
+    async with (
+        running_stack(CAUSEWAY_DISPATCHER_WORKERS="2", movable_clock=True) as stack,
+        receiver_process(clock_path=stack.clock_path) as receiver,
+    ):
+        load = Load(stack, receiver, total=total, run=f"chaos-{seed}", events_per_second=events_per_second)
         await load.register()
         started_at = time.monotonic()
         publishing = asyncio.create_task(load.publish())
@@ -65,24 +98,26 @@ async def _run(broken: Sequence[Fault], *, total: int, show: Figures) -> None:
         for moment, fault in zip(moments, broken, strict=True):
             await load.until_published(moment)
             before = load.published.ids()
-            fault_at = time.monotonic()
             happened.append(await fault(stack, random))
             if fault is faults.flush_queue:
-                await _until_accepted(stack, before - _never_read(load, happened, fault_at=fault_at))
+                await _until_accepted(stack, before - _never_read(load, happened))
         await publishing
         await _until_read(stack)
-        expected = load.published.ids() - _never_read(load, happened, fault_at=fault_at)
+        expected = load.published.ids() - _never_read(load, happened)
         lost = load.published.ids() - await _until_accepted(stack, expected)
         # A publisher that must be sure publishes again what the queue lost; the ids make that harmless.
         await load.publish_to_stream(int(event_id.rpartition("-")[2]) for event_id in sorted(lost))
         await _until_settled(stack, total=total)
         books = await read_books(stack, receiver, load)
+        memory = {name: stack.rss_mib(name) for name in stack.info()["processes"] if name.startswith("webhook")}
         show(
             seed=seed,
             moments=[round(moment, 2) for moment in moments],
             **figures(load, books, happened, started_at=started_at),
+            **{f"memory of {name} (MiB)": mib for name, mib in memory.items()},
         )
         judge(load, books, happened)
+        assert max(memory.values()) < _RSS_MIB_MAX, memory
 
 
 async def _until_read(stack: StackProcess) -> None:
@@ -114,12 +149,13 @@ async def _until_accepted(stack: StackProcess, expected: set[str]) -> set[str]:
         await database.close()
 
 
-def _never_read(load: Load, happened: Sequence[Happened], *, fault_at: float) -> set[str]:
+def _never_read(load: Load, happened: Sequence[Happened]) -> set[str]:
     """Return what the queue lost before a worker had read it, which therefore was not accepted."""
     unread: set[str] = set().union(*(item.lost_unread for item in happened))
-    if any("valkey" in item.name for item in happened):
-        late = fault_at - _LATE_WRITE_SECONDS
-        unread |= {event_id for event_id, at in load.published.to_stream.items() if late <= at <= fault_at}
+    for item in happened:
+        if item.unread_since is not None:
+            late = ((event_id, at) for event_id, at in load.published.to_stream.items())
+            unread |= {event_id for event_id, at in late if item.unread_since <= at <= item.unread_until}
     return unread
 
 

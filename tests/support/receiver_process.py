@@ -6,6 +6,7 @@
 
 import asyncio
 import json
+import os
 import sys
 import zlib
 from collections.abc import AsyncIterator
@@ -47,10 +48,15 @@ class ReceiverProcess:
 
 
 @asynccontextmanager
-async def receiver_process() -> AsyncIterator[ReceiverProcess]:
+async def receiver_process(*, clock_path: Path | None = None) -> AsyncIterator[ReceiverProcess]:
     """Run a receiver until the block ends; it also ends when this process does, however that ends."""
+    from support.stack import movable_clock_environment  # noqa: PLC0415 - the path is set by main
+
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(Path(__file__)), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        *(sys.executable, str(Path(__file__))),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, **movable_clock_environment(clock_path)},
     )
     assert process.stdout is not None
     try:

@@ -28,6 +28,8 @@ class StackProcess:
     process: asyncio.subprocess.Process
     data_dir: Path
     log_path: Path
+    clock_path: Path | None = None
+    """Where it says by how many seconds the clock of its services is ahead; None unless its clock is movable."""
 
     @property
     def file_path(self) -> Path:
@@ -45,6 +47,11 @@ class StackProcess:
     def pid(self, name: str) -> int:
         """Return the process id of one part, as the file says now."""
         return int(self.info()["processes"][name]["pid"])
+
+    def rss_mib(self, name: str) -> int:
+        """Return the memory that one part holds now."""
+        status = Path(f"/proc/{self.pid(name)}/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) // 1024
 
     def kill(self, name: str) -> int:
         """End one part as a crash does; returns its process id."""
@@ -84,11 +91,13 @@ class StackProcess:
 
 
 @asynccontextmanager
-async def starting_stack(**environment: str) -> AsyncIterator[StackProcess]:
+async def starting_stack(*, movable_clock: bool = False, **environment: str) -> AsyncIterator[StackProcess]:
     """Start a stack and give it at once; end it, and remove its data, when the block ends."""
     folder = _new_folder()
     log_path = folder / "stack.log"
     settings = {"CAUSEWAY_PORT_BASE": "0", "CAUSEWAY_DATA_DIR": str(folder / "data"), "CAUSEWAY_DEMO": "0"}
+    clock_path = folder / "clock" if movable_clock else None
+    settings |= movable_clock_environment(clock_path)
     with log_path.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "embedded"),
@@ -97,7 +106,7 @@ async def starting_stack(**environment: str) -> AsyncIterator[StackProcess]:
             stdout=log,
             stderr=log,
         )
-    stack = StackProcess(process=process, data_dir=folder / "data", log_path=log_path)
+    stack = StackProcess(process=process, data_dir=folder / "data", log_path=log_path, clock_path=clock_path)
     try:
         yield stack
     finally:
@@ -112,11 +121,20 @@ async def starting_stack(**environment: str) -> AsyncIterator[StackProcess]:
 
 
 @asynccontextmanager
-async def running_stack(**environment: str) -> AsyncIterator[StackProcess]:
+async def running_stack(*, movable_clock: bool = False, **environment: str) -> AsyncIterator[StackProcess]:
     """Start a stack and give it when it is ready."""
-    async with starting_stack(**environment) as stack:
+    async with starting_stack(movable_clock=movable_clock, **environment) as stack:
         await stack.until(stack.file_path.exists, seconds=START_SECONDS, what="stack.json")
         yield stack
+
+
+def movable_clock_environment(path: Path | None) -> dict[str, str]:
+    """Return what makes a process of ours follow the clock of a file, see ``jumping_clock/sitecustomize.py``."""
+    if path is None:
+        return {}
+    if not path.exists():
+        path.write_text("0")
+    return {"CHAOS_CLOCK_FILE": str(path), "PYTHONPATH": str(Path(__file__).with_name("jumping_clock"))}
 
 
 def _new_folder() -> Path:
