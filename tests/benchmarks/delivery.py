@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from benchmarks.stack import EVENT_TYPES, Stack
 PAYLOAD_BYTES = 1024
 _SETTLE_SECONDS = 90
 _PIPELINE = 200
+_FILL_BATCH = 500
+_FILL_BODIES = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,28 +89,41 @@ async def hanging(stack: Stack, lanes: Sequence[Lane], *, per_second: int, secon
     return await latency(stack, lanes, per_second=per_second, seconds=seconds)
 
 
+async def fill_up(stack: Stack, *, pending: int) -> Lane:
+    """Publish ``pending`` events to one more webhook, whose destination refuses every connection."""
+    tenant_id, owner_key = await stack.new_tenant("dead")
+    lane = Lane(tenant_id=tenant_id, owner_key=owner_key, event_type="withdrawal.rejected")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/"
+    await stack.new_webhook(owner_key, lane.event_type, url=url)
+    for start in range(0, pending, _FILL_BODIES * _FILL_BATCH):
+        bodies = [
+            _batch(lane, range(first, first + _FILL_BATCH))
+            for first in range(start, min(start + _FILL_BODIES * _FILL_BATCH, pending), _FILL_BATCH)
+        ]
+        await _post_all(stack, owner_key, bodies, accepted=_FILL_BATCH, connections=4)
+    return lane
+
+
+async def beside_pending(
+    stack: Stack, lanes: Sequence[Lane], dead: Lane, *, events: int, per_second: int, seconds: int
+) -> dict[str, float]:
+    """Measure throughput and latency of ``lanes`` while ``dead`` has its pending deliveries; with the workers' memory."""
+    found = await throughput(stack, lanes, events=events)
+    figures = {"deliveries_per_second": found["deliveries_per_second"]}
+    paced = await latency(stack, lanes, per_second=per_second, seconds=seconds)
+    figures |= {"p50_ms": paced["p50_ms"], "p99_ms": paced["p99_ms"]}
+    ledger = await stack.ledger(dead.owner_key)
+    return {**figures, "pending": ledger["pending"] + ledger["held"], "worker_mib": stack.workers_mib()}
+
+
 async def publishing(stack: Stack, *, requests: int, batch: int, concurrency: int = 16) -> dict[str, float]:
     """Events per second that one API process takes over HTTP, none of them with a webhook."""
     tenant_id, owner_key = await stack.new_tenant("publishing")
     lane = Lane(tenant_id=tenant_id, owner_key=owner_key, event_type="withdrawal.rejected")
-    numbers = itertools.count()
-
-    def body() -> str:
-        events = [_event(lane, next(numbers), time.time_ns(), streamed=False).decode() for _ in range(batch)]
-        return events[0] if batch == 1 else '{"events":[' + ",".join(events) + "]}"
-
-    figures = await run_load(
-        {
-            "urls": [stack.dispatcher_url],
-            "path": "/v1/events",
-            "headers": {"x-api-key": owner_key},
-            "bodies": [body() for _ in range(requests)],
-            "connections": concurrency,
-            "each_once": True,
-            "status": 202,
-            "holds": f'"accepted":{batch},',
-        }
-    )
+    bodies = [_batch(lane, range(number * batch, (number + 1) * batch)) for number in range(requests)]
+    figures = await _post_all(stack, owner_key, bodies, accepted=batch, connections=concurrency)
     accepted = (await stack.ledger(owner_key))["accepted"]
     if accepted != requests * batch:
         raise RuntimeError(f"accepted {accepted} of {requests * batch}, the run is void")
@@ -116,6 +132,28 @@ async def publishing(stack: Stack, *, requests: int, batch: int, concurrency: in
         "p50_ms": figures["p50_ms"],
         "p99_ms": figures["p99_ms"],
     }
+
+
+def _batch(lane: Lane, numbers: range) -> str:
+    events = [_event(lane, number, time.time_ns(), streamed=False).decode() for number in numbers]
+    return events[0] if len(events) == 1 else '{"events":[' + ",".join(events) + "]}"
+
+
+async def _post_all(
+    stack: Stack, owner_key: str, bodies: Sequence[str], *, accepted: int, connections: int
+) -> dict[str, float]:
+    return await run_load(
+        {
+            "urls": [stack.dispatcher_url],
+            "path": "/v1/events",
+            "headers": {"x-api-key": owner_key},
+            "bodies": list(bodies),
+            "connections": connections,
+            "each_once": True,
+            "status": 202,
+            "holds": f'"accepted":{accepted},',
+        }
+    )
 
 
 async def _settled(stack: Stack, expected: int) -> dict[str, Any]:
