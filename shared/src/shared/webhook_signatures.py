@@ -27,7 +27,7 @@ KEY_BYTES_MAX = 64
 PRINTABLE_CHARS_MIN = 16
 PRINTABLE_CHARS_MAX = 128
 TOLERANCE_SECONDS = 300
-SIGNATURES_MAX = 16
+SIGNATURES_MAX = 24
 """More than any rotation produces; a header with more is not one of ours, and costs no more work than this."""
 
 _GENERATED_KEY_BYTES = 32

@@ -10,6 +10,7 @@ MINIMAL = {"name": "Payouts", "url": URL, "events": ["withdrawal.*"]}
 SHOWN = {
     *("id", "name", "url", "events", "trigger", "format", "crm_signature", "signature_header", "enabled", "headers"),
     *("disabled_reason", "disabled_at", "retry_delays_seconds", "timeout_seconds", "max_in_flight", "rate_per_second"),
+    *("ed25519", "public_keys"),
     *("ordered", "description", "metadata", "environment", "created_at", "created_by", "updated_at"),
 }
 
@@ -30,6 +31,8 @@ async def test_a_webhook_is_made_with_the_documented_defaults(tenant: Tenant) ->
         "trigger": "first",
         "format": "standard",
         "enabled": True,
+        "ed25519": False,
+        "public_keys": [],
         "headers": {},
         "timeout_seconds": 15,
         "rate_per_second": None,

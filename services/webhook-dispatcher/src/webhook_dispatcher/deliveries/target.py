@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from shared.ed25519_signatures import SigningKey
 from shared.sealing import SealingKeyring
+from shared.webhook_signatures import SigningSecret
 from webhook_dispatcher.deliveries.wire_formats import SigningConfig, WireFormat, parse_secret
 from webhook_dispatcher.webhooks.sealing import open_headers, secret_context
 
@@ -33,6 +35,7 @@ class StoredTarget:
     secret_ids: Sequence[UUID] | None
     sealed_secrets: Sequence[bytes] | None
     secret_expiries: Sequence[datetime | None] | None
+    secret_kinds: Sequence[Literal["hmac", "ed25519"]] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +64,15 @@ class Target:
 
 def open_target(stored: StoredTarget, keyring: SealingKeyring) -> Target:
     """Open the sealed parts; raises SealingError, and ValueError for a webhook without an active secret."""
-    secrets = []
-    for secret_id, sealed in zip(stored.secret_ids or (), stored.sealed_secrets or (), strict=True):
-        context = secret_context(tenant_id=stored.tenant_id, secret_id=secret_id)
-        secrets.append(parse_secret(keyring.open(sealed, context=context).decode(), wire_format=stored.format))
+    secrets: list[SigningSecret] = []
+    signing_keys: list[SigningKey] = []
+    kept = zip(stored.secret_ids or (), stored.sealed_secrets or (), stored.secret_kinds or (), strict=True)
+    for secret_id, sealed, kind in kept:
+        text = keyring.open(sealed, context=secret_context(tenant_id=stored.tenant_id, secret_id=secret_id)).decode()
+        if kind == "ed25519":
+            signing_keys.append(SigningKey.parse(text))
+        else:
+            secrets.append(parse_secret(text, wire_format=stored.format))
     return Target(
         id=stored.id,
         revision=stored.revision,
@@ -76,6 +84,7 @@ def open_target(stored: StoredTarget, keyring: SealingKeyring) -> Target:
             secrets=secrets,
             crm_form=stored.crm_signature,
             signature_header=stored.signature_header,
+            signing_keys=signing_keys,
         ),
         headers=open_headers(keyring, stored.sealed_headers, tenant_id=stored.tenant_id, webhook_id=stored.id),
         retry_delays_seconds=stored.retry_delays_seconds,

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 import orjson
 
+from shared.ed25519_signatures import SigningKey
 from shared.webhook_signatures import (
     CrmForm,
     SigningSecret,
@@ -61,12 +62,16 @@ class RenderedEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SigningConfig:
-    """How a webhook's requests are signed. ``secrets`` are those active now, newest first, at least one."""
+    """How a webhook's requests are signed. ``secrets`` are those active now, newest first, at least one.
+
+    ``signing_keys``, newest first, sign as ``v1a`` beside them; most webhooks have none.
+    """
 
     wire_format: WireFormat
     secrets: Sequence[SigningSecret]
     crm_form: CrmForm = "hex"
     signature_header: str | None = None
+    signing_keys: Sequence[SigningKey] = ()
 
     def __post_init__(self) -> None:
         if not self.secrets:
@@ -113,7 +118,8 @@ def crm_slug(event_type: str) -> str | None:
 def sign(signing: SigningConfig, *, event_id: str, timestamp: int, body: bytes) -> list[tuple[str, str]]:
     """Return the headers of one attempt at ``timestamp`` (unix seconds, of this attempt).
 
-    The ``webhook-*`` headers are sent in every format, with one ``v1`` signature for each active secret; ``timestamped`` carries
+    The ``webhook-*`` headers are sent in every format, with one ``v1`` signature for each active secret and one ``v1a`` for each
+    active key; ``timestamped`` carries
     one ``s=`` for each as well. The CRM's header holds a single value that its receivers compare whole, so during a rotation
     it is made with the newest secret, and the one before it signs ``<header>-Previous``. Newest, since a receiver that has been
     given the new secret must work from then on, while one that has not yet is retried and loses nothing; with the oldest, a
@@ -124,12 +130,7 @@ def sign(signing: SigningConfig, *, event_id: str, timestamp: int, body: bytes) 
         ("user-agent", user_agent()),
         ("webhook-id", event_id),
         ("webhook-timestamp", str(timestamp)),
-        (
-            "webhook-signature",
-            standard_signature(
-                [secret.key for secret in signing.secrets], message_id=event_id, timestamp=timestamp, body=body
-            ),
-        ),
+        ("webhook-signature", _webhook_signature(signing, event_id=event_id, timestamp=timestamp, body=body)),
     ]
     name = signing.own_header
     if name is None:
@@ -141,6 +142,15 @@ def sign(signing: SigningConfig, *, event_id: str, timestamp: int, body: bytes) 
     for header, key in zip((name, name + PREVIOUS_SUFFIX), keys, strict=False):
         headers.append((header, crm_signature(key, body, form=signing.crm_form)))
     return headers
+
+
+def _webhook_signature(signing: SigningConfig, *, event_id: str, timestamp: int, body: bytes) -> str:
+    keys = [secret.key for secret in signing.secrets]
+    symmetric = standard_signature(keys, message_id=event_id, timestamp=timestamp, body=body)
+    if not signing.signing_keys:
+        return symmetric
+    content = b"%b.%d.%b" % (event_id.encode(), timestamp, body)
+    return " ".join([symmetric, *(key.sign(content) for key in signing.signing_keys)])
 
 
 @cache

@@ -269,10 +269,12 @@ async def load_webhooks(connection: AsyncConnection, ids: Sequence[UUID]) -> Seq
             """
             SELECT w.id, w.tenant_id, w.revision, w.name, w.url, w.format, w.crm_signature,
                 w.signature_header, w.sealed_headers, w.retry_delays_seconds, w.timeout_seconds, w.max_in_flight,
-                w.rate_per_second, w.enabled_at, s.ids AS secret_ids, s.sealed AS sealed_secrets, s.expiries AS secret_expiries
+                w.rate_per_second, w.enabled_at, s.ids AS secret_ids, s.sealed AS sealed_secrets, s.expiries AS secret_expiries,
+                s.kinds AS secret_kinds
             FROM webhooks w CROSS JOIN LATERAL (
                 SELECT array_agg(id ORDER BY id DESC) AS ids, array_agg(sealed_secret ORDER BY id DESC) AS sealed,
-                    array_agg(expires_at ORDER BY id DESC) AS expiries
+                    array_agg(expires_at ORDER BY id DESC) AS expiries,
+                    array_agg(kind ORDER BY id DESC) AS kinds
                 FROM webhook_secrets WHERE webhook_id = w.id AND (expires_at IS NULL OR expires_at > now())
             ) s
             WHERE w.id = ANY(CAST(:ids AS uuid[]))

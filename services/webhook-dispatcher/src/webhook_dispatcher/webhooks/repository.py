@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import Row, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import BigInteger, Integer, Text
@@ -15,7 +15,10 @@ from shared.access import Realm
 
 _COLUMNS = """id, tenant_id, environment, lane, revision, name, url, events, trigger, format, crm_signature,
     signature_header, sealed_headers, retry_delays_seconds, timeout_seconds, max_in_flight, rate_per_second, description,
-    metadata, status, disabled_reason, disabled_at, created_at, created_by, updated_at"""
+    metadata, status, disabled_reason, disabled_at, created_at, created_by, updated_at,
+    (SELECT json_agg(json_build_object('public_key', s.public_key, 'expires_at', s.expires_at) ORDER BY s.id DESC)
+     FROM webhook_secrets s WHERE s.webhook_id = webhooks.id AND s.kind = 'ed25519'
+       AND (s.expires_at IS NULL OR s.expires_at > now())) AS public_keys"""
 _TYPES: Mapping[str, Any] = {
     "events": ARRAY(Text),
     "retry_delays_seconds": ARRAY(Integer),
@@ -27,6 +30,14 @@ _CHANGEABLE = frozenset(
     | {"timeout_seconds", "max_in_flight", "rate_per_second", "description", "metadata"}
     | {"status", "disabled_reason", "disabled_at", "enabled_at"}
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicKey:
+    """The public half of an ed25519 key that signs now, and when it ends."""
+
+    public_key: str
+    expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +69,8 @@ class Webhook:
     created_at: datetime
     created_by: str
     updated_at: datetime
+    public_keys: Sequence[PublicKey]
+    """Newest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +104,7 @@ async def insert(session: AsyncSession, values: Mapping[str, Any]) -> Webhook:
     ).bindparams(*_typed(values))
     row = (await session.execute(statement, dict(values))).one()
     await _bump_realm(session, tenant_id=row.tenant_id, environment=row.environment)
-    return Webhook(**row._mapping)
+    return _webhook(row)
 
 
 async def find(session: AsyncSession, *, realm: Realm, webhook_id: UUID, for_update: bool = False) -> Webhook | None:
@@ -102,7 +115,7 @@ async def find(session: AsyncSession, *, realm: Realm, webhook_id: UUID, for_upd
     )
     values = {"id": webhook_id, "tenant_id": realm.tenant_id, "environment": realm.environment}
     row = (await session.execute(statement, values)).one_or_none()
-    return None if row is None else Webhook(**row._mapping)
+    return None if row is None else _webhook(row)
 
 
 async def find_page(
@@ -127,7 +140,7 @@ async def find_page(
         "q": q,
         "limit": limit,
     }
-    return [Webhook(**row._mapping) for row in await session.execute(statement, values)]
+    return [_webhook(row) for row in await session.execute(statement, values)]
 
 
 async def update(session: AsyncSession, webhook: Webhook, changes: Mapping[str, Any]) -> Webhook:
@@ -140,7 +153,7 @@ async def update(session: AsyncSession, webhook: Webhook, changes: Mapping[str, 
     ).bindparams(*_typed(changes))
     row = (await session.execute(statement, {**changes, "id": webhook.id})).one()
     await _bump_realm(session, tenant_id=row.tenant_id, environment=row.environment)
-    return Webhook(**row._mapping)
+    return _webhook(row)
 
 
 async def mark_deleted(session: AsyncSession, webhook: Webhook) -> None:
@@ -153,28 +166,37 @@ async def mark_deleted(session: AsyncSession, webhook: Webhook) -> None:
     await _bump_realm(session, tenant_id=webhook.tenant_id, environment=webhook.environment)
 
 
-async def insert_secret(session: AsyncSession, *, secret_id: UUID, webhook_id: UUID, sealed_secret: bytes) -> datetime:
-    """Add a secret that does not expire; returns when it was made."""
+async def insert_secret(
+    session: AsyncSession, *, secret_id: UUID, webhook_id: UUID, sealed_secret: bytes, public_key: str | None
+) -> datetime:
+    """Add a secret that does not expire, or with a public half an ed25519 key; returns when it was made."""
     statement = text(
-        "INSERT INTO webhook_secrets (id, webhook_id, sealed_secret) VALUES (:id, :webhook_id, :sealed_secret)"
-        " RETURNING created_at"
+        "INSERT INTO webhook_secrets (id, webhook_id, sealed_secret, kind, public_key)"
+        " VALUES (:id, :webhook_id, :sealed_secret, :kind, :public_key) RETURNING created_at"
     )
-    values = {"id": secret_id, "webhook_id": webhook_id, "sealed_secret": sealed_secret}
+    kind = "hmac" if public_key is None else "ed25519"
+    values = {
+        "id": secret_id,
+        "webhook_id": webhook_id,
+        "sealed_secret": sealed_secret,
+        "kind": kind,
+        "public_key": public_key,
+    }
     created_at: datetime = (await session.execute(statement, values)).scalar_one()
     return created_at
 
 
 async def active_secrets(session: AsyncSession, *, webhook_id: UUID) -> Sequence[SealedSecret]:
-    """Return the secrets that sign now, newest first."""
+    """Return the secrets that sign now, newest first; ed25519 keys are not among them."""
     statement = text(
         "SELECT id, webhook_id, sealed_secret, created_at, expires_at FROM webhook_secrets"
-        " WHERE webhook_id = :webhook_id AND (expires_at IS NULL OR expires_at > now()) ORDER BY id DESC"
+        " WHERE webhook_id = :webhook_id AND kind = 'hmac' AND (expires_at IS NULL OR expires_at > now()) ORDER BY id DESC"
     )
     return [SealedSecret(**row._mapping) for row in await session.execute(statement, {"webhook_id": webhook_id})]
 
 
 async def expire_secrets(session: AsyncSession, *, webhook_id: UUID, overlap_seconds: int) -> datetime:
-    """Let the secrets that sign now end after the overlap, never later than they would have; drop ended ones."""
+    """Let the secrets and keys that sign now end after the overlap, never later than they would have; drop ended ones."""
     await session.execute(
         text("DELETE FROM webhook_secrets WHERE webhook_id = :webhook_id AND expires_at <= now()"),
         {"webhook_id": webhook_id},
@@ -186,6 +208,25 @@ async def expire_secrets(session: AsyncSession, *, webhook_id: UUID, overlap_sec
     values = {"webhook_id": webhook_id, "overlap_seconds": overlap_seconds}
     ends: list[datetime] = list((await session.execute(statement, values)).scalars())
     return max(ends)
+
+
+async def delete_keys(session: AsyncSession, *, webhook_id: UUID) -> None:
+    """End all ed25519 keys of a webhook at once."""
+    await session.execute(
+        text("DELETE FROM webhook_secrets WHERE webhook_id = :webhook_id AND kind = 'ed25519'"),
+        {"webhook_id": webhook_id},
+    )
+
+
+def _webhook(row: Row[Any]) -> Webhook:
+    keys = [
+        PublicKey(
+            public_key=key["public_key"],
+            expires_at=datetime.fromisoformat(key["expires_at"]) if key["expires_at"] else None,
+        )
+        for key in row.public_keys or ()
+    ]
+    return Webhook(**{**row._mapping, "public_keys": keys})
 
 
 async def _bump_realm(session: AsyncSession, *, tenant_id: UUID, environment: str) -> None:

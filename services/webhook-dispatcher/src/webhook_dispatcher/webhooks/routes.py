@@ -1,6 +1,7 @@
 """HTTP of webhooks."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -23,8 +24,8 @@ from webhook_dispatcher.webhooks.errors import (
     WebhookDisabled,
     WebhookLimitReached,
 )
-from webhook_dispatcher.webhooks.repository import Webhook
-from webhook_dispatcher.webhooks.service import RevealedSecret
+from webhook_dispatcher.webhooks.repository import PublicKey, Webhook
+from webhook_dispatcher.webhooks.secrets import RevealedSecret
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=StrictRoute)
 
@@ -200,6 +201,8 @@ def _shown(webhook: Webhook, headers: dict[str, str]) -> schemas.WebhookOut:
     return schemas.WebhookOut(
         **{name: getattr(webhook, name) for name in _PLAIN_FIELDS},
         enabled=webhook.status == "enabled",
+        ed25519=bool(webhook.public_keys),
+        public_keys=_public_keys(webhook.public_keys),
         headers={name: MASK if _may_be_credential(name, value) else value for name, value in headers.items()},
         ordered=False,
     )
@@ -209,10 +212,19 @@ def _may_be_credential(name: str, value: str) -> bool:
     return bool(_CREDENTIAL_NAME.search(name) or _CREDENTIAL_VALUE.search(value))
 
 
-_PLAIN_FIELDS = frozenset(schemas.WebhookOut.model_fields) - {"enabled", "headers", "ordered"}
+_PLAIN_FIELDS = frozenset(schemas.WebhookOut.model_fields) - {
+    *("enabled", "headers", "ordered", "ed25519", "public_keys")
+}
 
 
 def _secret(revealed: RevealedSecret) -> schemas.SecretOut:
     return schemas.SecretOut(
-        secret=revealed.secret, created_at=revealed.created_at, previous_expires_at=revealed.previous_expires_at
+        secret=revealed.secret,
+        created_at=revealed.created_at,
+        previous_expires_at=revealed.previous_expires_at,
+        public_keys=_public_keys(revealed.public_keys),
     )
+
+
+def _public_keys(keys: Sequence[PublicKey]) -> list[schemas.PublicKeyOut]:
+    return [schemas.PublicKeyOut(public_key=key.public_key, expires_at=key.expires_at) for key in keys]

@@ -75,6 +75,9 @@ Format = Literal["standard", "crm", "timestamped"]
 CrmSignature = Literal["hex", "prefixed"]
 
 
+ED25519 = "Sign with an ed25519 key of its own as well (`v1a`); its public half is shown, the private one never."
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -103,6 +106,7 @@ class WebhookIn(_Strict):
     crm_signature: CrmSignature = "hex"
     signature_header: SignatureHeader = None
     enabled: StrictBool = True
+    ed25519: StrictBool = Field(default=False, description=ED25519)
     headers: Headers = Field(default_factory=dict)
     retry_delays_seconds: Delays = Field(default_factory=lambda: list(DEFAULT_DELAYS_SECONDS))
     timeout_seconds: TimeoutSeconds | None = Field(default=None, description="15 by default; 10 for format crm.")
@@ -115,7 +119,7 @@ class WebhookIn(_Strict):
 
 _NEVER_NULL = (
     *("name", "url", "events", "trigger", "crm_signature", "headers", "retry_delays_seconds", "timeout_seconds"),
-    *("max_in_flight", "metadata"),
+    *("max_in_flight", "metadata", "ed25519"),
 )
 
 
@@ -141,6 +145,7 @@ class WebhookPatch(_Strict):
     trigger: Trigger | None = None
     crm_signature: CrmSignature | None = None
     signature_header: SignatureHeader = None
+    ed25519: StrictBool | None = Field(default=None, description=ED25519)
     headers: Headers | None = None
     retry_delays_seconds: Delays | None = None
     timeout_seconds: TimeoutSeconds | None = None
@@ -157,6 +162,13 @@ class WebhookPatch(_Strict):
         return value
 
 
+class PublicKeyOut(BaseModel):
+    """What verifies `v1a` signatures: `whpk_` and base64 of the ed25519 public key; `expires_at` where it was replaced."""
+
+    public_key: str
+    expires_at: datetime | None
+
+
 class WebhookOut(BaseModel):
     """A webhook as it is shown. Header values that look like credentials are masked."""
 
@@ -168,6 +180,8 @@ class WebhookOut(BaseModel):
     format: Format
     crm_signature: CrmSignature
     signature_header: str | None
+    ed25519: bool
+    public_keys: list[PublicKeyOut] = Field(description="Newest first.")
     enabled: bool
     disabled_reason: str | None
     disabled_at: datetime | None
@@ -205,7 +219,7 @@ class EnableIn(_Strict):
 
 
 class RotateIn(_Strict):
-    """A new secret; the old one signs beside it for the overlap."""
+    """A new secret, and a new ed25519 key where there is one; the old ones sign beside them for the overlap."""
 
     secret: Secret | None = None
     overlap_seconds: OverlapSeconds = 86_400
@@ -217,6 +231,7 @@ class SecretOut(BaseModel):
     secret: ShownSecret = ""
     created_at: datetime
     previous_expires_at: datetime | None = None
+    public_keys: list[PublicKeyOut] = Field(description="Of the ed25519 keys that sign now, newest first.")
 
 
 class TestIn(_Strict):

@@ -1,12 +1,11 @@
 """Rules of webhooks: what may be registered, how secrets are made and rotated, what enabling does with held deliveries."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared import typeids
@@ -15,22 +14,21 @@ from shared.egress import AddressPolicy, DestinationRefused, parse_destination
 from shared.problems import NotFound, ValidationFailed
 from shared.sealing import SealingKeyring
 from shared.telemetry import redact
-from shared.webhook_signatures import MalformedSecretError, SigningSecret
 from webhook_dispatcher.audit import repository as audit
 from webhook_dispatcher.deliveries import repository as deliveries
-from webhook_dispatcher.deliveries.wire_formats import WireFormat, crm_slug, parse_secret
+from webhook_dispatcher.deliveries.wire_formats import crm_slug
 from webhook_dispatcher.event_types import catalogue
 from webhook_dispatcher.lanes.lane import lane_of
 from webhook_dispatcher.webhooks import repository, selectors
 from webhook_dispatcher.webhooks.errors import (
     DestinationNotAllowed,
-    SecretMalformed,
     TooManySecrets,
     WebhookLimitReached,
 )
 from webhook_dispatcher.webhooks.repository import Webhook
 from webhook_dispatcher.webhooks.schemas import RotateIn, WebhookIn, WebhookPatch
-from webhook_dispatcher.webhooks.sealing import open_headers, seal_headers, secret_context
+from webhook_dispatcher.webhooks.sealing import open_headers, seal_headers
+from webhook_dispatcher.webhooks.secrets import RevealedSecret, WebhookSecrets, secret_text
 
 WEBHOOKS_MAX = 500
 """Webhooks of a realm, deleted ones not counted. One event owes at most as many deliveries."""
@@ -40,20 +38,12 @@ _TIMEOUT_SECONDS_DEFAULT = 15
 _TIMEOUT_SECONDS_DEFAULT_CRM = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevealedSecret:
-    """A secret as its owner may see it."""
-
-    secret: str
-    created_at: datetime
-    previous_expires_at: datetime | None = None
-
-
 class Webhooks:
     """The webhooks of one process; takes a session for each call."""
 
     def __init__(self, *, keyring: SealingKeyring, policy: AddressPolicy) -> None:
         self._keyring = keyring
+        self._secrets = WebhookSecrets(keyring)
         self._policy = policy
 
     async def create(self, session: AsyncSession, caller: Caller, wanted: WebhookIn) -> tuple[Webhook, str]:
@@ -63,11 +53,11 @@ class Webhooks:
         """
         self._check_url(wanted.url)
         check_selection(wanted.format, wanted.events)
-        secret = _secret_text(wanted.format, wanted.secret)
+        secret = secret_text(wanted.format, wanted.secret)
         if await repository.count_locked(session, realm=caller.realm) >= WEBHOOKS_MAX:
             raise WebhookLimitReached
         webhook_id = typeids.new_id()
-        values = wanted.model_dump(exclude={"secret", "enabled", "headers", "ordered", "timeout_seconds"})
+        values = wanted.model_dump(exclude={"secret", "enabled", "ed25519", "headers", "ordered", "timeout_seconds"})
         default = _TIMEOUT_SECONDS_DEFAULT_CRM if wanted.format == "crm" else _TIMEOUT_SECONDS_DEFAULT
         webhook = await repository.insert(
             session,
@@ -87,7 +77,10 @@ class Webhooks:
                 "created_by": caller.actor,
             },
         )
-        await self._add_secret(session, caller.realm, webhook_id, secret)
+        await self._secrets.add_secret(session, tenant_id=webhook.tenant_id, webhook_id=webhook_id, text=secret)
+        if wanted.ed25519:
+            key = await self._secrets.add_key(session, tenant_id=webhook.tenant_id, webhook_id=webhook_id)
+            webhook = replace(webhook, public_keys=[key])
         await _audit(session, caller, "webhook.created", webhook, {"url": webhook.url, "events": webhook.events})
         return webhook, secret
 
@@ -109,6 +102,8 @@ class Webhooks:
                 self._keyring, headers, tenant_id=caller.realm.tenant_id, webhook_id=webhook_id
             )
             audited["headers"] = sorted(headers)
+        if "ed25519" in changes:
+            await self._secrets.switch_keys(session, webhook, wanted=changes.pop("ed25519"))
         changed = await repository.update(session, webhook, changes)
         await _audit(session, caller, "webhook.changed", webhook, audited)
         return changed
@@ -150,32 +145,25 @@ class Webhooks:
     async def reveal_secret(self, session: AsyncSession, caller: Caller, webhook_id: UUID) -> RevealedSecret:
         """Show the newest secret; audited. Raises NotFound."""
         webhook = await self.get(session, caller.realm, webhook_id)
-        newest, *older = await repository.active_secrets(session, webhook_id=webhook_id)
-        context = secret_context(tenant_id=webhook.tenant_id, secret_id=newest.id)
-        secret = self._keyring.open(newest.sealed_secret, context=context).decode()
+        revealed = await self._secrets.newest(session, webhook)
         await _audit(session, caller, "webhook.secret_revealed", webhook, {})
-        return RevealedSecret(
-            secret=secret,
-            created_at=newest.created_at,
-            previous_expires_at=max((old.expires_at for old in older if old.expires_at), default=None),
-        )
+        return revealed
 
     async def rotate_secret(
         self, session: AsyncSession, caller: Caller, webhook_id: UUID, wanted: RotateIn
     ) -> RevealedSecret:
-        """Replace the secret; the old one signs beside it for the overlap. Raises NotFound, SecretMalformed, TooManySecrets."""
+        """Replace the secret, and the ed25519 key of a webhook that has one; the old ones sign beside them for the overlap.
+
+        Raises NotFound, SecretMalformed, TooManySecrets.
+        """
         webhook = await self._locked(session, caller.realm, webhook_id)
-        secret = _secret_text(webhook.format, wanted.secret)
+        secret = secret_text(webhook.format, wanted.secret)
         signing = len(await repository.active_secrets(session, webhook_id=webhook_id))
         if wanted.overlap_seconds and signing >= SECRETS_MAX:
             raise TooManySecrets
-        expires_at = await repository.expire_secrets(
-            session, webhook_id=webhook_id, overlap_seconds=wanted.overlap_seconds
-        )
-        created_at = await self._add_secret(session, caller.realm, webhook_id, secret)
-        await repository.update(session, webhook, {})
+        rotated = await self._secrets.replace(session, webhook, text=secret, overlap_seconds=wanted.overlap_seconds)
         await _audit(session, caller, "webhook.secret_rotated", webhook, {"overlap_seconds": wanted.overlap_seconds})
-        return RevealedSecret(secret=secret, created_at=created_at, previous_expires_at=expires_at)
+        return rotated
 
     def headers_of(self, webhook: Webhook) -> dict[str, str]:
         """Open the custom headers of a webhook."""
@@ -193,16 +181,6 @@ class Webhooks:
     async def _locked(self, session: AsyncSession, realm: Realm, webhook_id: UUID) -> Webhook:
         return _found(await repository.find(session, realm=realm, webhook_id=webhook_id, for_update=True))
 
-    async def _add_secret(self, session: AsyncSession, realm: Realm, webhook_id: UUID, secret: str) -> datetime:
-        secret_id = typeids.new_id()
-        context = secret_context(tenant_id=realm.tenant_id, secret_id=secret_id)
-        return await repository.insert_secret(
-            session,
-            secret_id=secret_id,
-            webhook_id=webhook_id,
-            sealed_secret=self._keyring.seal(secret.encode(), context=context),
-        )
-
 
 def check_selection(webhook_format: str, events: Sequence[str]) -> None:
     """Refuse selectors that the format has no envelope for; raises ValidationFailed pointing at them.
@@ -215,18 +193,6 @@ def check_selection(webhook_format: str, events: Sequence[str]) -> None:
         if any(not crm_slug(kind.name) for kind in catalogue.all_types() if selectors.selects(selector, kind.name)):
             detail = f"{selector!r} covers event types that the crm format has no envelope for"
             raise ValidationFailed(errors=[{"pointer": f"/events/{index}", "detail": detail}])
-
-
-def _secret_text(webhook_format: WireFormat, own: SecretStr | None) -> str:
-    """Return the secret to keep: the own one, checked for the format, or a new one. Raises SecretMalformed."""
-    if own is None:
-        return SigningSecret.generate().text
-    text = own.get_secret_value()
-    try:
-        parse_secret(text, wire_format=webhook_format)
-    except MalformedSecretError as exc:
-        raise SecretMalformed(str(exc)) from exc
-    return text
 
 
 def _found(webhook: Webhook | None) -> Webhook:
