@@ -9,6 +9,7 @@ from support.dispatcher_service import URL, DispatcherService, Tenant, payment
 
 WEBHOOK, DELIVERY = "wh_01jzzzzzzzzzzzzzzzzzzzzzzz", "dlv_01jzzzzzzzzzzzzzzzzzzzzzzz"
 RECOVERY = "rec_01jzzzzzzzzzzzzzzzzzzzzzzz"
+REJECTED = "rej_01jzzzzzzzzzzzzzzzzzzzzzzz"
 #: Each call with the scope that the contract gives it, and what it answers to a key that has this scope alone.
 CALLS = [
     ("POST", "/v1/webhooks", "webhooks:write", 201),
@@ -35,6 +36,9 @@ CALLS = [
     ("GET", "/v1/recoveries", "deliveries:resend", 200),
     ("GET", f"/v1/recoveries/{RECOVERY}", "deliveries:resend", 404),
     ("DELETE", f"/v1/recoveries/{RECOVERY}", "deliveries:resend", 404),
+    ("GET", "/v1/rejected-events", "events:read", 200),
+    ("GET", f"/v1/rejected-events/{REJECTED}", "events:read", 404),
+    ("POST", f"/v1/rejected-events/{REJECTED}/replay", "events:publish", 404),
 ]
 BODIES = {
     ("POST", "/v1/webhooks"): {"name": "x", "url": URL, "events": ["*"]},
@@ -61,7 +65,7 @@ def test_the_table_names_every_call(service: DispatcherService) -> None:
         if path.startswith("/v1/")
     }
     template = {WEBHOOK: "{webhook_id}", DELIVERY: "{delivery_id}", "kyc.rejected": "{name}", "nope": "{event_id}"}
-    template[RECOVERY] = "{recovery_id}"
+    template |= {RECOVERY: "{recovery_id}", REJECTED: "{rejected_id}"}
     listed = {(method, "/".join(template.get(part, part) for part in path.split("/"))) for method, path, *_ in CALLS}
     assert listed == documented
 

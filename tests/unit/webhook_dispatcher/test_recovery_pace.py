@@ -1,5 +1,7 @@
 """How much a recovery sends at once: never a flood, never nothing."""
 
+from typing import Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,7 +39,11 @@ def test_a_recovery_always_moves_and_never_floods(rate: int, webhook_rate: int |
     assert batch == 1 or due + batch <= due_counted(rate_per_second=own)
 
 
-@pytest.mark.parametrize(("status", "expected"), [("enabled", "go"), ("disabled", "wait"), (None, "end")])
-def test_a_disabled_webhook_is_waited_for_and_a_deleted_one_ends_it(status: str | None, expected: str) -> None:
+@pytest.mark.parametrize(
+    ("state", "expected"), [("enabled", "go"), ("disabled", "wait"), ("open", "wait"), (None, "end")]
+)
+def test_a_webhook_that_gets_nothing_is_waited_for_and_a_deleted_one_ends_it(
+    state: Literal["enabled", "disabled", "open"] | None, expected: str
+) -> None:
     """So nothing is made pending that could only be held."""
-    assert verdict(webhook_status=status) == expected
+    assert verdict(state=state) == expected

@@ -10,6 +10,7 @@ from webhook_dispatcher.event_types.routes import router as event_types_router
 from webhook_dispatcher.events.routes import router as events_router
 from webhook_dispatcher.recoveries.routes import router as recoveries_router
 from webhook_dispatcher.recoveries.routes import webhook_router as recover_router
+from webhook_dispatcher.rejected_events.routes import router as rejected_events_router
 from webhook_dispatcher.resources import open_api_resources
 from webhook_dispatcher.settings import Settings
 from webhook_dispatcher.webhooks.routes import router as webhooks_router
@@ -31,6 +32,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             recover_router,
             event_types_router,
             events_router,
+            rejected_events_router,
             deliveries_router,
             recoveries_router,
             ledger_router,

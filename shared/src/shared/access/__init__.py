@@ -9,7 +9,15 @@ Used by every service, which import these names from here.
 """
 
 from shared.access.client import FRESH_SECONDS, AccessClient
-from shared.access.dependencies import authenticate, count_request, realm_of, require, require_platform, required_scope
+from shared.access.dependencies import (
+    authenticate,
+    count_request,
+    realm_of,
+    require,
+    require_platform,
+    require_realm_or_platform,
+    required_scope,
+)
 from shared.principals import (
     AccessUnavailableError,
     Address,
@@ -41,5 +49,6 @@ __all__ = [
     "realm_of",
     "require",
     "require_platform",
+    "require_realm_or_platform",
     "required_scope",
 ]

@@ -66,6 +66,27 @@ def require_platform(scope: str) -> Any:
     return Depends(caller)
 
 
+def require_realm_or_platform(scope: str) -> Any:
+    """Return the dependency for calls that a realm's credentials make for it, and the platform's also outside any tenant.
+
+    A live service credential that names no tenant is a PlatformCaller; everybody else acts in a realm.
+    """
+
+    async def caller(request: Request) -> Caller | PlatformCaller:
+        principal = await authenticate(request, scope)
+        who = {"principal": principal, "request_id": request.state.request_id, "ip": request.state.ip}
+        is_platform = principal.tenant_id is None and principal.environment == "live"
+        if is_platform and not any(name in request.headers for name in ("x-tenant-id", "x-environment")):
+            result: Caller | PlatformCaller = PlatformCaller(**who)
+        else:
+            result = Caller(realm=realm_of(request, principal), **who)
+        request.state.caller = result
+        return result
+
+    caller.required_scope = scope  # type: ignore[attr-defined]  # see require
+    return Depends(caller)
+
+
 def required_scope(route: object) -> str | None:
     """Return the scope a route demands, for its documentation; None where it demands no credential."""
     for dependency in getattr(getattr(route, "dependant", None), "dependencies", ()):

@@ -1,13 +1,13 @@
 """From the stream into the database: read, validate, commit, and only then acknowledge.
 
-Each worker runs one. Entries of a consumer that died are taken over; what is invalid goes to the rejected stream with its
-reason, in the same MULTI that takes it off the incoming one.
+Each worker runs one. Entries of a consumer that died are taken over; what is invalid is kept in the database, and then goes to
+the rejected stream with its reason, in the same MULTI that takes it off the incoming one.
 """
 
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +23,7 @@ from shared.database import refuses_data
 from webhook_dispatcher.events.event import Event, InvalidEventError, parse_streamed
 from webhook_dispatcher.events.service import EventAcceptance, RealmKeepsChangingError
 from webhook_dispatcher.intake.metrics import IntakeMetrics
+from webhook_dispatcher.rejected_events.rejection import Rejection, body_of_fields
 from webhook_dispatcher.settings import Settings
 
 log = structlog.get_logger()
@@ -54,7 +55,7 @@ class Rejected:
 
 
 class StreamIntake:
-    """See the module. ``accepted`` is told the webhooks that have new work."""
+    """See the module. ``accepted`` is told the webhooks that have new work; ``keep`` writes rejected entries down."""
 
     def __init__(
         self,
@@ -65,6 +66,7 @@ class StreamIntake:
         consumer: str,
         metrics: IntakeMetrics,
         accepted: Callable[[Sequence[UUID]], None],
+        keep: Callable[[Sequence[Rejection]], Awaitable[None]],
     ) -> None:
         self._queue = queue
         self._acceptance = acceptance
@@ -75,6 +77,7 @@ class StreamIntake:
         self._consumer = consumer
         self._metrics = metrics
         self._accepted = accepted
+        self._keep = keep
         self._stopping = False
         self._stopped = asyncio.Event()
         self._claimed_at = 0.0
@@ -151,6 +154,8 @@ class StreamIntake:
                 rejected.append(Rejected(entry_id=entry_id, fields=fields, code="internal_error", detail=detail))
         if events:
             rejected += await self._commit(events)
+        if rejected:
+            await self._keep([_rejection(self._stream, item) for item in rejected])
         await self._acknowledge([entry_id for entry_id, _ in entries], rejected)
         self._metrics.read.inc(len(entries))
         self._metrics.seconds.observe(time.perf_counter() - started)
@@ -263,6 +268,17 @@ def default_event_id(stream: str, entry_id: bytes) -> str:
 def _rejected(entry_id: bytes, fields: Fields, exc: InvalidEventError) -> Rejected:
     detail = "; ".join(f"{error['pointer'] or '(event)'}: {error['detail']}" for error in exc.errors[:10])
     return Rejected(entry_id=entry_id, fields=fields, code=exc.code, detail=detail)
+
+
+def _rejection(stream: str, item: Rejected) -> Rejection:
+    return Rejection(
+        source=stream,
+        entry_id=item.entry_id.decode(),
+        reason=item.code,
+        detail=item.detail,
+        body=item.fields[FIELD] if item.fields.keys() == {FIELD} else body_of_fields(item.fields),
+        default_event_id=default_event_id(stream, item.entry_id),
+    )
 
 
 def _backoff(failures: int) -> float:

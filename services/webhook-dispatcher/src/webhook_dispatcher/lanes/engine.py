@@ -21,6 +21,7 @@ from webhook_dispatcher.lanes.pump import Pump
 from webhook_dispatcher.lanes.recorder import Recorder, RecorderMetrics, seconds_until
 from webhook_dispatcher.lanes.repository import Record
 from webhook_dispatcher.recoveries.runner import RecoveryRunner
+from webhook_dispatcher.rejected_events.service import RejectedEvents
 from webhook_dispatcher.resources import WorkerResources
 
 log = structlog.get_logger()
@@ -53,6 +54,7 @@ class Engine:
             consumer=resources.worker_name,
             metrics=IntakeMetrics(resources.registry),
             accepted=self._after_acceptance,
+            keep=RejectedEvents(resources.database).keep,
         )
         self._recoveries = RecoveryRunner(
             resources.database, rate_per_second=settings.recovery_rate_per_second, woken=self._after_acceptance

@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Literal
 
 STEP = timedelta(seconds=1)
-DISABLED_STEP = timedelta(seconds=5)
-"""How soon a recovery looks again at a webhook that was disabled meanwhile."""
+WAITING_STEP = timedelta(seconds=5)
+"""How soon a recovery looks again at a webhook that gets nothing just now."""
 BACKLOG_STEPS = 2
 
 
@@ -38,8 +38,8 @@ def pace(*, rate_per_second: int, webhook_rate_per_second: int | None) -> int:
 Verdict = Literal["go", "wait", "end"]
 
 
-def verdict(*, webhook_status: str | None) -> Verdict:
-    """Return what a step does: go on, wait while the webhook is disabled, or end since it was deleted (None)."""
-    if webhook_status is None:
+def verdict(*, state: Literal["enabled", "disabled", "open"] | None) -> Verdict:
+    """Return what a step does: go on, wait while the webhook gets nothing, or end since it was deleted (None)."""
+    if state is None:
         return "end"
-    return "wait" if webhook_status == "disabled" else "go"
+    return "go" if state == "enabled" else "wait"

@@ -65,13 +65,14 @@ class RecoveryRunner:
     async def _step_of(self, session: AsyncSession, recovery: Recovery) -> Step:
         due_max = pace.due_counted(rate_per_second=self._rate_per_second)
         load = await step_repository.find_load(session, webhook_id=recovery.webhook_id, due_max=due_max)
-        match pace.verdict(webhook_status=load.status if load else None):
+        match pace.verdict(state=load.state if load else None):
             case "end":
                 await self._finish(session, recovery, completed=False)
                 return _NOTHING
             case "wait":
+                reason = "breaker_open" if load and load.state == "open" else "webhook_disabled"
                 await step_repository.note_step(
-                    session, recovery, step=_NOTHING, reason="webhook_disabled", next_in=pace.DISABLED_STEP
+                    session, recovery, step=_NOTHING, reason=reason, next_in=pace.WAITING_STEP
                 )
                 return _NOTHING
         assert load is not None

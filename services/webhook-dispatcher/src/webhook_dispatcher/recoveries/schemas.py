@@ -135,7 +135,7 @@ class RecoveryOut(BaseModel):
         Field(description="`pending` until a worker takes it up; recoveries of one webhook run one after the other."),
     ]
     reason: Annotated[
-        Literal["webhook_disabled", "webhook_deleted", "by_request"] | None,
+        Literal["webhook_disabled", "breaker_open", "webhook_deleted", "by_request"] | None,
         Field(description="Why it waits, or was cancelled."),
     ]
     selection: SelectionOut

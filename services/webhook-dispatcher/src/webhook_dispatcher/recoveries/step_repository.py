@@ -46,7 +46,7 @@ async def take_due(session: AsyncSession) -> Recovery | None:
 class WebhookLoad:
     """What a step needs to know of the webhook. ``due``: what is due or in flight, counted up to a limit."""
 
-    status: Literal["enabled", "disabled"]
+    state: Literal["enabled", "disabled", "open"]
     rate_per_second: int | None
     due: int
 
@@ -55,9 +55,11 @@ async def find_load(session: AsyncSession, *, webhook_id: UUID, due_max: int) ->
     """Return the webhook's state; None if it was deleted."""
     statement = text(
         """
-        SELECT w.status, w.rate_per_second, (
+        SELECT CASE WHEN w.breaker_opened_at IS NULL THEN w.status ELSE 'open' END AS state, w.rate_per_second, (
             SELECT count(*) FROM (
-                (SELECT 1 FROM deliveries WHERE webhook_id = w.id AND status = 'pending'
+                (SELECT 1 FROM deliveries WHERE webhook_id = w.id AND status = 'pending' AND LEAST(failures, 1) = 0
+                    AND next_attempt_at <= statement_timestamp() LIMIT :due_max)
+                UNION ALL (SELECT 1 FROM deliveries WHERE webhook_id = w.id AND status = 'pending' AND LEAST(failures, 1) = 1
                     AND next_attempt_at <= statement_timestamp() LIMIT :due_max)
                 UNION ALL (SELECT 1 FROM deliveries WHERE webhook_id = w.id AND status = 'in_flight' LIMIT :due_max)
             ) due
