@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -38,6 +40,10 @@ def _delivered(claimed: Claimed) -> Record:
     )
 
 
+async def _nobody_is_gone(webhooks: Sequence[UUID]) -> None:
+    raise AssertionError(webhooks)
+
+
 @pytest.mark.parametrize("refused", [0, 2])
 async def test_an_outcome_that_the_database_refuses_is_written_without_its_details(
     dispatcher: Dispatcher, refused: int
@@ -55,7 +61,9 @@ async def test_an_outcome_that_the_database_refuses_is_written_without_its_detai
     records = [_delivered(item) for item in claimed]
     records[refused] = replace(records[refused], response_headers="not json")
     written: list[Record] = []
-    recorder = Recorder(database, RecorderMetrics(CollectorRegistry()), recorded=written.extend)
+    recorder = Recorder(
+        database, RecorderMetrics(CollectorRegistry()), recorded=written.extend, disable_gone=_nobody_is_gone
+    )
     running = asyncio.create_task(recorder.run())
     for record in records:
         recorder.put(record)

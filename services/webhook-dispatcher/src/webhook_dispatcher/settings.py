@@ -27,3 +27,17 @@ class Settings(ServiceSettings):
 
     slots: int = Field(default=500, ge=1, le=5000)
     """Requests in flight at once, per worker."""
+
+    retry_slots_share: float = Field(default=0.5, gt=0, le=1)
+    """How much of the slots, of a worker and of a webhook, retries may have: so many due at once delay no first attempt."""
+
+    breaker_failures: int = Field(default=10, ge=1, le=10_000)
+    """Failures in a row after which a webhook's deliveries are held and it is sent probes alone."""
+
+    breaker_probe_seconds: int = Field(default=30, ge=1, le=86_400)
+    """The wait for the first probe; it doubles with each that fails, up to ``breaker_probe_seconds_max``."""
+
+    breaker_probe_seconds_max: int = Field(default=600, ge=1, le=86_400)
+
+    disable_after_days: float = Field(default=5.0, ge=0, le=365)
+    """How long a webhook may fail without a success before it is disabled; 0 = never."""

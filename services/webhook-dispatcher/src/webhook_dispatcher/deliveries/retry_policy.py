@@ -74,11 +74,13 @@ def decide(
     failures: int,
     delays_seconds: Sequence[int],
     now: datetime,
+    probe: bool = False,
     jitter: Callable[[], float] = random.random,
 ) -> Decision:
     """Decide what follows the attempt that ended in ``outcome`` after ``failures`` counted failures before it.
 
-    Any 2xx is success, also at the last attempt. ``jitter`` gives a number in [0, 1); the delay varies by ±10 %.
+    Any 2xx is success, also at the last attempt. The failure of a probe, which an open breaker let through, uses up nothing.
+    ``jitter`` gives a number in [0, 1); the delay varies by ±10 %.
     """
     match outcome:
         case Answered(status=status) if 200 <= status < 300:  # noqa: PLR2004 - the class of success
@@ -88,6 +90,9 @@ def decide(
         case Answered(status=410):
             # Kept, not failed: the webhook is disabled, so this one is held until somebody decides.
             return Retry(at=now, failures=failures, disable=True)
+    if probe:
+        # Behind the others that are held: the next probe takes another delivery, in case it is this one that is refused.
+        return Retry(at=now, failures=failures)
     failures += 1
     if failures > len(delays_seconds):
         return GiveUp(failures=failures)

@@ -33,6 +33,7 @@ async def resend(session: AsyncSession, caller: Caller, delivery_id: UUID) -> De
         raise WebhookDisabled
     if not await repository.send_again(session, delivery_id=delivery_id):
         raise DeliveryInFlight
+    await webhooks.hasten_probe(session, webhook_id=webhook.id)
     await _audit(session, caller, "delivery.resent", delivery)
     return await _find(session, caller.realm, delivery_id)
 

@@ -32,6 +32,7 @@ class StoredTarget:
     max_in_flight: int
     rate_per_second: int | None
     enabled_at: datetime | None
+    recovered_at: datetime | None
     secret_ids: Sequence[UUID] | None
     sealed_secrets: Sequence[bytes] | None
     secret_expiries: Sequence[datetime | None] | None
@@ -56,6 +57,8 @@ class Target:
     enabled_at: datetime | None
     """When it was last enabled after being disabled."""
     valid_until: float
+    recovered_at: datetime | None = None
+    """When its breaker last closed."""
 
     def is_current(self, revision: int) -> bool:
         """Tell whether this is what the database holds at ``revision``, now."""
@@ -92,5 +95,6 @@ def open_target(stored: StoredTarget, keyring: SealingKeyring) -> Target:
         max_in_flight=stored.max_in_flight,
         rate_per_second=stored.rate_per_second,
         enabled_at=stored.enabled_at,
+        recovered_at=stored.recovered_at,
         valid_until=min((end.timestamp() for end in stored.secret_expiries or () if end), default=float("inf")),
     )

@@ -114,7 +114,7 @@ def _webhook_types() -> Iterator[EventType]:
             "failing_since": s.moment(),
             "consecutive_failures": s.integer(),
             "last_status": s.or_null(s.integer("The last HTTP status.")),
-            "last_error": s.or_null(s.text("Its code, where there was no answer.")),
+            "last_error": s.or_null(s.text("The error's code, such as `connect_timeout` or `http_500`.")),
         },
         {
             **_WEBHOOK_EXAMPLE,
@@ -127,13 +127,17 @@ def _webhook_types() -> Iterator[EventType]:
     yield _type(
         "webhook.disabled",
         "A webhook was disabled; matching events are held until it is enabled.",
-        {**_WEBHOOK, "disabled_at": s.moment(), "reason": s.text("For example requested, gone, failing.")},
+        {**_WEBHOOK, "disabled_at": s.moment(), "reason": s.choice("requested", "gone", "failing")},
         {**_WEBHOOK_EXAMPLE, "disabled_at": "2026-07-06T08:15:42Z", "reason": "gone"},
     )
     yield _type(
         "webhook.recovered",
         "A failing webhook's destination answers again; what waited is being delivered.",
-        {**_WEBHOOK, "recovered_at": s.moment(), "waiting": s.integer("Deliveries that waited.")},
+        {
+            **_WEBHOOK,
+            "recovered_at": s.moment(),
+            "waiting": s.integer("Deliveries that waited; of more than 10 000 these are told."),
+        },
         {**_WEBHOOK_EXAMPLE, "recovered_at": "2026-07-01T09:02:10Z", "waiting": 37},
     )
 

@@ -15,6 +15,7 @@ from webhook_dispatcher.event_types.errors import UnknownEventType
 from webhook_dispatcher.events import repository
 from webhook_dispatcher.events.event import Event, make_payload
 from webhook_dispatcher.events.fan_out import delivery_id_of
+from webhook_dispatcher.webhooks import repository as webhooks
 from webhook_dispatcher.webhooks.errors import WebhookDisabled
 from webhook_dispatcher.webhooks.repository import Webhook
 
@@ -61,6 +62,7 @@ async def send_test_event(
     )
     delivery_id = delivery_id_of(row_id)
     await repository.insert_test_event(session, event=event, webhook_id=webhook.id, delivery_id=delivery_id)
+    await webhooks.hasten_probe(session, webhook_id=webhook.id)
     target = typeids.encode("wh", webhook.id)
     await audit.record(session, caller, action="webhook.tested", target=target, changes={"event_id": event_id})
     return SentTest(event_id=event_id, delivery_id=delivery_id)

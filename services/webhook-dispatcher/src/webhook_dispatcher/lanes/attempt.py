@@ -24,11 +24,14 @@ from webhook_dispatcher.lanes.repository import Claimed, Record
 log = structlog.get_logger()
 
 
-async def run_attempt(sender: Sender, claimed: Claimed, target: Target) -> Record:
-    """Make one attempt and return its record; an attempt cut off by shutdown is one of unknown outcome."""
+async def run_attempt(sender: Sender, claimed: Claimed, target: Target, *, probe: bool = False) -> Record:
+    """Make one attempt and return its record; an attempt cut off by shutdown is one of unknown outcome.
+
+    ``probe``: an open breaker let it through.
+    """
     event = RenderedEvent(id=claimed.event_id, type=claimed.event_type, payload=claimed.payload)
     try:
-        return _record_of(claimed, target, await sender.send(target, event, test=claimed.test))
+        return _record_of(claimed, target, await sender.send(target, event, test=claimed.test), probe=probe)
     except asyncio.CancelledError:
         return own_fault(claimed, code="worker_stopped", outcome="unknown", delay=timedelta(0))
     except Exception:
@@ -36,10 +39,12 @@ async def run_attempt(sender: Sender, claimed: Claimed, target: Target) -> Recor
         return own_fault(claimed, code="internal_error")
 
 
-def _record_of(claimed: Claimed, target: Target, sent: Sent) -> Record:
+def _record_of(claimed: Claimed, target: Target, sent: Sent, *, probe: bool) -> Record:
     now = datetime.now(UTC)
-    decision = decide(sent.outcome, failures=claimed.failures, delays_seconds=target.retry_delays_seconds, now=now)
-    _log_attempt(claimed, target, sent, decision)
+    decision = decide(
+        sent.outcome, failures=claimed.failures, delays_seconds=target.retry_delays_seconds, now=now, probe=probe
+    )
+    _log_attempt(claimed, target, sent, decision, probe=probe)
     return Record(
         claimed=claimed,
         status=_status_after(decision),
@@ -57,9 +62,8 @@ def _record_of(claimed: Claimed, target: Target, sent: Sent) -> Record:
         response_headers=sent.response_headers,
         response_body=sent.response_body,
         response_truncated=sent.response_truncated,
-        disable_reason="the destination answered 410 Gone"
-        if isinstance(decision, Retry) and decision.disable
-        else None,
+        own_fault=isinstance(sent.outcome, OwnFault),
+        gone=isinstance(decision, Retry) and decision.disable,
     )
 
 
@@ -89,6 +93,7 @@ def own_fault(
         response_headers=None,
         response_body=None,
         response_truncated=False,
+        own_fault=True,
     )
 
 
@@ -102,23 +107,31 @@ def _status_after(decision: Decision) -> Literal["pending", "delivered", "failed
             return "pending"
 
 
-def _log_attempt(claimed: Claimed, target: Target, sent: Sent, decision: Decision) -> None:
+def _log_attempt(claimed: Claimed, target: Target, sent: Sent, decision: Decision, *, probe: bool) -> None:
     """Write the one wide line of an attempt; a success is told at debug level, since history has it as well."""
     write = log.debug if isinstance(decision, Delivered) else log.info
     write(
         "delivery.attempted",
         delivery_id=typeids.encode("dlv", claimed.id),
         webhook_id=typeids.encode("wh", target.id),
+        webhook_revision=target.revision,
+        format=target.wire_format,
         event_id=claimed.event_id,
         event_type=claimed.event_type,
         attempt=claimed.attempt,
         failures=claimed.failures,
+        probe=probe,
         decision=type(decision).__name__,
+        disable=isinstance(decision, Retry) and decision.disable,
         next_attempt_at=decision.at.isoformat() if isinstance(decision, Retry) else None,
         status=sent.response_status,
         error_code=sent.error_code,
         own_fault=isinstance(sent.outcome, OwnFault),
         duration_ms=round(sent.duration_ms, 2),
+        wait_ms=round((sent.started_at - typeids.created_at(claimed.id)).total_seconds() * 1000),
+        request_bytes=len(sent.request_body or claimed.payload),
+        response_bytes=len(sent.response_body or b""),
+        response_truncated=sent.response_truncated,
         fence=claimed.fence,
         test=claimed.test,
     )

@@ -1,18 +1,22 @@
-"""A worker's picture of the webhooks it serves: their targets, requests in flight, pace and ramp. Pure state, no I/O."""
+"""A worker's picture of the webhooks it serves: targets, requests in flight, pace, ramp and breaker. Pure state, no I/O."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from webhook_dispatcher.deliveries.target import Target
+from webhook_dispatcher.lanes.breaker import HEALTHY, Breaker
+from webhook_dispatcher.lanes.lane import lane_of
 from webhook_dispatcher.lanes.room import Holding
 
 _SIZE_KEPT = 0.9
 _RAMP_STEP = 100
 _RAMP_IS_DUE = timedelta(hours=1)
-"""A worker that meets a webhook later than that after it was enabled takes its backlog for sent: most often it is."""
+"""A worker that meets a webhook later after it was enabled or recovered takes its backlog for sent: most often it is."""
 
 
 @dataclass(slots=True)
@@ -44,7 +48,7 @@ class TokenBucket:
 
 @dataclass(slots=True)
 class Ramp:
-    """How many requests at once a webhook may have after it was enabled: one, and twice as many after each hundred.
+    """How many requests at once a webhook may have after it was enabled or recovered: one, twice as many after each hundred.
 
     What was held arrives in order at first, and a destination that just came back is not run over.
     """
@@ -67,7 +71,21 @@ class Destination:
     """What the next payload may have: the largest of the last ones, fading with each claim of smaller ones."""
     bucket: TokenBucket | None = None
     enabled_at: datetime | None = None
+    let_go_at: datetime | None = None
+    """When what was held was let go: the webhook was enabled, or its breaker closed."""
     ramp: Ramp | None = None
+    turn_of_retries: bool = True
+    """Whether a single slot is a retry's next, if one is due."""
+    retries_wait: bool = False
+    """Whether retries may be due beyond the webhook's share of slots for them."""
+    breaker: Breaker = HEALTHY
+    probe_due: bool = False
+    probing: bool = False
+    health_written: bool = False
+    """Whether the database holds a run of failures that a success must end there too."""
+    health_unsaved: bool = False
+    health_saved_at: float = -math.inf
+    """By the monotonic clock: an answer to an earlier question knows less than we do."""
 
     @property
     def revision(self) -> int:
@@ -114,26 +132,60 @@ class Destinations:
             # What is in flight may have started within this second.
             tokens = max(0, rate - destination.held.slots)
             destination.bucket = TokenBucket(rate=rate, tokens=tokens, refilled_at=self.clock())
-        if target.enabled_at is not None and target.enabled_at != destination.enabled_at:
+        if target.enabled_at != destination.enabled_at:
+            # Somebody has enabled it: whatever was known of its failures is of the past.
             destination.enabled_at = target.enabled_at
-            if self.today() - target.enabled_at < _RAMP_IS_DUE:
-                destination.ramp = Ramp(started=destination.held.slots)
+            destination.breaker, destination.health_written = HEALTHY, False
+        let_go_at = max((at for at in (target.enabled_at, target.recovered_at) if at), default=None)
+        if let_go_at is not None and let_go_at != destination.let_go_at:
+            self.let_go(destination, at=let_go_at)
         self._end_ramp_at_limit(destination)
+
+    def let_go(self, destination: Destination, *, at: datetime) -> None:
+        """Begin the ramp of what was held until ``at``, unless that is long ago."""
+        if destination.let_go_at is None or at > destination.let_go_at:
+            destination.let_go_at = at
+            if self.today() - at < _RAMP_IS_DUE:
+                destination.ramp = Ramp(started=destination.held.slots)
+                self._end_ramp_at_limit(destination)
+
+    def is_held(self, webhook_id: UUID) -> bool:
+        """Tell whether an open breaker holds what the webhook has, and no probe is due."""
+        destination = self._known.get(webhook_id)
+        return destination is not None and destination.breaker.is_open and not destination.probe_due
+
+    def allow_probe(self, webhook_id: UUID, *, asked_at: float) -> None:
+        """Let one request through an open breaker: the database, asked at ``asked_at``, says that it is time."""
+        destination = self._known.get(webhook_id)
+        if destination is None or not destination.breaker.is_open or destination.probing or destination.health_unsaved:
+            return
+        if destination.health_saved_at < asked_at:
+            destination.probe_due = True
+
+    def forget_health(self, *, lanes: AbstractSet[int]) -> None:
+        """Forget what is known of failures in these lanes: another worker had them meanwhile."""
+        for webhook_id, item in self._known.items():
+            if (item.breaker.failures or item.health_written) and lane_of(webhook_id) in lanes:
+                item.breaker, item.health_written, item.probe_due = HEALTHY, False, False
 
     def free(self, webhook_id: UUID) -> int:
         """Return how many more requests the webhook may have in flight now."""
         destination = self.get(webhook_id)
+        if destination.breaker.is_open:
+            return 1 if destination.probe_due else 0
         free = destination.limit(self.first_limit) - destination.held.slots
         if destination.bucket is not None:
             free = min(free, destination.bucket.available(self.clock()))
         return max(0, free)
 
-    def started(self, webhook_id: UUID, sizes_bytes: Sequence[int]) -> None:
-        """Note that requests to the webhook have started, with payloads of these sizes."""
+    def started(self, webhook_id: UUID, sizes_bytes: Sequence[int], *, retries: int = 0) -> None:
+        """Note that requests to the webhook have started, with payloads of these sizes, some of them retries."""
         destination = self.get(webhook_id)
         count, total = len(sizes_bytes), sum(sizes_bytes)
         for held in (destination.held, self.held):
-            held.take(slots=count, payload_bytes=total)
+            held.take(slots=count, payload_bytes=total, retries=retries)
+        if count and destination.breaker.is_open:
+            destination.probe_due, destination.probing = False, True
         if destination.bucket is not None:
             destination.bucket.take(count)
         if destination.ramp is not None:
@@ -149,10 +201,13 @@ class Destinations:
         """Note that a claim found less than it asked for: nothing is left of what was held."""
         self.get(webhook_id).ramp = None
 
-    def ended(self, webhook_id: UUID, size_bytes: int) -> None:
+    def ended(self, webhook_id: UUID, size_bytes: int, *, retry: bool = False) -> None:
         """Note that one request to the webhook has ended."""
-        for held in (self.get(webhook_id).held, self.held):
-            held.give_back(payload_bytes=size_bytes)
+        destination = self.get(webhook_id)
+        for held in (destination.held, self.held):
+            held.give_back(payload_bytes=size_bytes, retry=retry)
+        if not destination.held.slots:
+            destination.probing = False
 
     def busy(self) -> list[UUID]:
         """Return the webhooks with a request in flight."""
@@ -172,6 +227,9 @@ class Destinations:
         for webhook_id in [
             key
             for key, item in self._known.items()
-            if item.held.slots == 0 and (item.bucket is None or item.bucket.is_full(now))
+            if item.held.slots == 0
+            and (item.bucket is None or item.bucket.is_full(now))
+            and not item.breaker.failures
+            and not item.health_unsaved
         ]:
             del self._known[webhook_id]

@@ -5,29 +5,40 @@ The way of a delivery: ``intake`` (stream → database) → ``wake_up`` → ``pu
 """
 
 import asyncio
+import math
+import time
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from webhook_dispatcher.deliveries.sender import HttpSender
 from webhook_dispatcher.intake.metrics import IntakeMetrics
 from webhook_dispatcher.intake.stream import StreamIntake
-from webhook_dispatcher.lanes import recovery_repository, wake_up
+from webhook_dispatcher.lanes import health_repository, recovery_repository, wake_up
+from webhook_dispatcher.lanes.breaker import BreakerPolicy
+from webhook_dispatcher.lanes.destinations import Destinations
+from webhook_dispatcher.lanes.health import HealthKeeper
+from webhook_dispatcher.lanes.health_metrics import NAMED_MAX, HealthMetrics
 from webhook_dispatcher.lanes.lane import lane_of
 from webhook_dispatcher.lanes.leases import RENEW_SECONDS, Leases
 from webhook_dispatcher.lanes.pump import Pump
 from webhook_dispatcher.lanes.recorder import Recorder, RecorderMetrics, seconds_until
 from webhook_dispatcher.lanes.repository import Record
+from webhook_dispatcher.lanes.selection import Selection
 from webhook_dispatcher.recoveries.runner import RecoveryRunner
 from webhook_dispatcher.rejected_events.service import RejectedEvents
 from webhook_dispatcher.resources import WorkerResources
+from webhook_dispatcher.settings import Settings
 
 log = structlog.get_logger()
 
 FINISH_SECONDS = 6.0
 """How long a stop waits for requests in flight; the rest of the stop's 8 s writes their outcomes."""
+OVERVIEW_SECONDS = 10.0
 _NEAR_SECONDS = 2.0
 
 
@@ -38,14 +49,36 @@ class Engine:
         settings = resources.settings
         self._resources = resources
         self._leases = Leases(resources.database, name=resources.worker_name, lease_seconds=settings.lease_seconds)
-        self._recorder = Recorder(resources.database, RecorderMetrics(resources.registry), recorded=self._after_records)
+        destinations = Destinations()
+        self._health_metrics = HealthMetrics(resources.registry)
+        self._health = HealthKeeper(
+            database=resources.database,
+            worker_id=self._leases.worker_id,
+            destinations=destinations,
+            policy=_breaker_policy(settings),
+            metrics=self._health_metrics,
+            published=self._after_acceptance,
+        )
+        self._recorder = Recorder(
+            resources.database,
+            RecorderMetrics(resources.registry),
+            recorded=self._after_records,
+            disable_gone=self._health.disable_gone,
+        )
         self._pump = Pump(
             database=resources.database,
             keyring=resources.keyring,
             sender=HttpSender(resources.egress),
             recorder=self._recorder,
             leases=self._leases,
-            slots=settings.slots,
+            selection=Selection(
+                slots=settings.slots,
+                retry_share=settings.retry_slots_share,
+                destinations=destinations,
+                serves=self._leases.serves,
+            ),
+            destinations=destinations,
+            health=self._health,
         )
         self._intake = StreamIntake(
             queue=resources.intake_queue,
@@ -60,6 +93,8 @@ class Engine:
             resources.database, rate_per_second=settings.recovery_rate_per_second, woken=self._after_acceptance
         )
         self._look_now = asyncio.Event()
+        self._not_remembered: frozenset[int] = frozenset()
+        self._overview_at = -math.inf
 
     async def run(self) -> None:
         """Work until cancelled. A part that fails for a reason not foreseen ends the engine, and so the process."""
@@ -67,6 +102,7 @@ class Engine:
             group.create_task(self._keep_lanes())
             group.create_task(self._pump.run())
             group.create_task(self._recorder.run())
+            group.create_task(self._health.run())
             group.create_task(self._take_in())
             group.create_task(self._recoveries.run())
             group.create_task(
@@ -80,6 +116,7 @@ class Engine:
         await self._intake.stop()
         await self._pump.finish(deadline_seconds=FINISH_SECONDS)
         await self._recorder.drain()
+        await self._health.drain()
         await self._leases.give_up()
 
     async def _take_in(self) -> None:
@@ -103,15 +140,40 @@ class Engine:
 
     async def _look(self) -> None:
         async with asyncio.timeout(self._resources.settings.lease_seconds):
+            owned = self._leases.lanes
             await self._leases.renew(busy=self._busy_lanes())
+            self._not_remembered |= self._leases.lanes - owned
             async with self._resources.database.autocommit() as connection:
                 worker_id = self._leases.worker_id
+                await self._remember_health(connection)
                 lost = await recovery_repository.recover_unknown(connection, worker_id=worker_id)
                 if lost:
                     log.warning("deliveries.recovered", count=lost)
                 await recovery_repository.cancel_of_deleted(connection, worker_id=worker_id)
+                asked_at = time.monotonic()
                 due = await recovery_repository.find_due(connection, worker_id=worker_id)
-        self._pump.wake(due.webhooks)
+                await self._show_overview(connection)
+        self._health_metrics.lane_lag_seconds.set(due.lag_seconds)
+        self._pump.wake_due(due.webhooks, asked_at=asked_at)
+
+    async def _remember_health(self, connection: AsyncConnection) -> None:
+        """Take over the health of webhooks in lanes that are new to us."""
+        lanes = self._not_remembered & self._leases.lanes
+        if lanes:
+            failing = await health_repository.load_failing(
+                connection, worker_id=self._leases.worker_id, lanes=sorted(lanes)
+            )
+            self._health.remember(failing, lanes=lanes)
+        self._not_remembered = frozenset()
+
+    async def _show_overview(self, connection: AsyncConnection) -> None:
+        if time.monotonic() - self._overview_at >= OVERVIEW_SECONDS:
+            self._overview_at = time.monotonic()
+            self._health_metrics.show(
+                await health_repository.find_overview(
+                    connection, worker_id=self._leases.worker_id, oldest_max=NAMED_MAX
+                )
+            )
 
     def _busy_lanes(self) -> set[int]:
         """Return the lanes with a request in flight or an outcome not written: they cannot be given up yet."""
@@ -129,3 +191,12 @@ class Engine:
                 seconds = seconds_until(record.next_attempt_at)
                 if seconds < _NEAR_SECONDS:
                     self._pump.wake_in(record.claimed.webhook_id, seconds)
+
+
+def _breaker_policy(settings: Settings) -> BreakerPolicy:
+    return BreakerPolicy(
+        failures_to_open=settings.breaker_failures,
+        probe_seconds=settings.breaker_probe_seconds,
+        probe_seconds_max=settings.breaker_probe_seconds_max,
+        disable_after=timedelta(days=settings.disable_after_days) if settings.disable_after_days else None,
+    )

@@ -1,13 +1,10 @@
 """Claims due deliveries fairly over the webhooks that have work, and starts a send task for each.
 
-One per worker. Per-webhook limits are plain state here, since a webhook has one owner. A webhook that has reached its limit
-is set aside until one of its own requests ends, and none takes more slots or bytes than it leaves (``room``), so that a hanging
-destination holds its own share and nothing of the others'.
+One per worker. Per-webhook limits are plain state here, since a webhook has one owner; what to claim is ``selection``'s choice.
 """
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
@@ -22,16 +19,14 @@ from webhook_dispatcher.deliveries.target import StoredTarget, Target, open_targ
 from webhook_dispatcher.lanes import recovery_repository, repository
 from webhook_dispatcher.lanes.attempt import own_fault, run_attempt
 from webhook_dispatcher.lanes.destinations import Destinations
+from webhook_dispatcher.lanes.health import HealthKeeper
 from webhook_dispatcher.lanes.leases import Leases
 from webhook_dispatcher.lanes.recorder import Recorder
-from webhook_dispatcher.lanes.repository import Claimed, Limit
-from webhook_dispatcher.lanes.room import Room
+from webhook_dispatcher.lanes.repository import Claimed
+from webhook_dispatcher.lanes.selection import Selection
 
 log = structlog.get_logger()
 
-CLAIM_MAX = 128
-PAYLOAD_BYTES_MAX = 64 * 1024 * 1024
-"""Payloads in flight at once; what one claim brings beyond that goes back unsent."""
 COALESCE_SECONDS = 0.002
 _BUSY = 64
 _RETRY_SECONDS = 0.25
@@ -48,17 +43,18 @@ class Pump:
         sender: Sender,
         recorder: Recorder,
         leases: Leases,
-        slots: int,
+        selection: Selection,
+        destinations: Destinations,
+        health: HealthKeeper,
     ) -> None:
         self._database = database
         self._keyring = keyring
         self._sender = sender
         self._recorder = recorder
         self._leases = leases
-        self._slots = slots
-        self._destinations = Destinations()
-        self._hinted: dict[UUID, None] = {}
-        self._set_aside: set[UUID] = set()
+        self._selection = selection
+        self._destinations = destinations
+        self._health = health
         self._in_flight: dict[UUID, asyncio.Task[None]] = {}
         self._work = asyncio.Event()
         self._claiming = asyncio.Lock()
@@ -68,11 +64,16 @@ class Pump:
 
     def wake(self, webhooks: Iterable[UUID]) -> None:
         """Look at these webhooks soon, where their lanes are ours."""
-        for webhook_id in webhooks:
-            if self._leases.serves(webhook_id):
-                self._hinted[webhook_id] = None
-        if self._hinted:
+        self._selection.hint(webhooks)
+        if self._selection.has_work():
             self._work.set()
+
+    def wake_due(self, webhooks: Iterable[UUID], *, asked_at: float) -> None:
+        """Look at webhooks that the database, asked at ``asked_at`` (monotonic), says may be sent to: also for a probe."""
+        webhooks = list(webhooks)
+        for webhook_id in webhooks:
+            self._destinations.allow_probe(webhook_id, asked_at=asked_at)
+        self.wake(webhooks)
 
     def wake_in(self, webhook_id: UUID, seconds: float) -> None:
         """Look at a webhook after a while; for retries and paced webhooks, within the look of each second."""
@@ -130,7 +131,7 @@ class Pump:
                 return False
             if self._may_hold_strays:
                 await self._release_strays()
-            limits = self._choose()
+            limits = self._selection.choose(self.wake_in)
             if not limits:
                 return False
             started = time.perf_counter()
@@ -139,75 +140,13 @@ class Pump:
             if self._finished:
                 # Too late to send; who owns the lane next takes them back.
                 return False
-            fitting = self._keep_what_fits(claimed, limits)
+            fitting = self._selection.keep(claimed, limits)
+            # What is in flight in the database and unknown here goes back before the next claim.
+            self._may_hold_strays = self._may_hold_strays or len(fitting) < len(claimed)
             if fitting:
                 await self._start(fitting)
                 log.debug("deliveries.claimed", count=len(fitting), ms=round((time.perf_counter() - started) * 1000, 2))
-            return bool(self._hinted) or self._may_hold_strays
-
-    def _choose(self) -> dict[UUID, Limit]:
-        """Share what is free over the webhooks with work: how many each may claim now."""
-        room = self._room()
-        free_slots = min(room.slots, CLAIM_MAX)
-        limits: dict[UUID, Limit] = {}
-        too_many: list[UUID] = []
-        if free_slots <= 0:
-            return limits
-        share = max(1, free_slots // max(1, len(self._hinted)))
-        for webhook_id in list(self._hinted):
-            if free_slots <= 0:
-                break
-            del self._hinted[webhook_id]
-            if not self._leases.serves(webhook_id):
-                continue
-            free = self._destinations.free(webhook_id)
-            if free == 0:
-                self._set_aside_until_free(webhook_id)
-                continue
-            destination = self._destinations.get(webhook_id)
-            fair = room.fits(destination.held, size_bytes=destination.size_bytes)
-            if fair == 0:
-                too_many.append(webhook_id)
-                continue
-            count = min(free, share, free_slots, fair)
-            limits[webhook_id] = Limit(count=count, retries=count, revision=destination.revision)
-            free_slots -= count
-            room.take(slots=count, payload_bytes=count * destination.size_bytes)
-        self._hinted.update(dict.fromkeys(too_many))
-        return limits
-
-    def _room(self) -> Room:
-        held = self._destinations.held
-        return Room(slots=self._slots - held.slots, payload_bytes=PAYLOAD_BYTES_MAX - held.payload_bytes)
-
-    def _keep_what_fits(self, claimed: Sequence[Claimed], limits: dict[UUID, Limit]) -> list[Claimed]:
-        """Note what a claim brought, and return what may be sent; larger payloads than foreseen go back, the newest first."""
-        batches: defaultdict[UUID, list[Claimed]] = defaultdict(list)
-        for item in sorted(claimed, key=lambda item: item.id):
-            batches[item.webhook_id].append(item)
-        kept: list[Claimed] = []
-        for webhook_id, limit in limits.items():
-            batch = batches[webhook_id]
-            if batch and (len(batch) == limit.count or batch[0].webhook_revision != limit.revision):
-                self._hinted[webhook_id] = None
-            else:
-                self._destinations.ran_dry(webhook_id)
-            if batch:
-                sizes = [len(item.payload) for item in batch]
-                self._destinations.claimed(webhook_id, sizes)
-                fitting = self._room().count_fitting(self._destinations.get(webhook_id).held, sizes_bytes=sizes)
-                self._destinations.started(webhook_id, sizes[:fitting])
-                kept += batch[:fitting]
-        # What is in flight in the database and unknown here goes back before the next claim.
-        self._may_hold_strays = self._may_hold_strays or len(kept) < len(claimed)
-        return kept
-
-    def _set_aside_until_free(self, webhook_id: UUID) -> None:
-        pace_seconds = self._destinations.pace_seconds(webhook_id)
-        if pace_seconds is not None:
-            self.wake_in(webhook_id, pace_seconds)
-        else:
-            self._set_aside.add(webhook_id)
+            return self._selection.has_work() or self._may_hold_strays
 
     async def _start(self, claimed: Sequence[Claimed]) -> None:
         """Start a send task for each claimed delivery, with the configuration the database held at the claim."""
@@ -227,7 +166,8 @@ class Pump:
                 self._recorder.put(own_fault(item, code="target_not_loaded"))
                 self._freed(item)
             else:
-                self._in_flight[item.id] = asyncio.create_task(self._deliver(item, target))
+                probe = self._destinations.get(item.webhook_id).breaker.is_open
+                self._in_flight[item.id] = asyncio.create_task(self._deliver(item, target, probe=probe))
 
     def _has_target(self, webhook_id: UUID, revision: int) -> bool:
         target = self._destinations.get(webhook_id).target
@@ -244,20 +184,20 @@ class Pump:
             except (SealingError, ValueError) as exc:
                 log.exception("target.not_opened", webhook_id=typeids.encode("wh", row.id), reason=type(exc).__name__)
 
-    async def _deliver(self, claimed: Claimed, target: Target) -> None:
+    async def _deliver(self, claimed: Claimed, target: Target, *, probe: bool) -> None:
         try:
-            self._recorder.put(await run_attempt(self._sender, claimed, target))
+            record = await run_attempt(self._sender, claimed, target, probe=probe)
+            let_go = self._health.judge(record, target, probe=probe)
+            self._recorder.put(record)
+            if let_go:
+                self._selection.hint((claimed.webhook_id,))
         finally:
             del self._in_flight[claimed.id]
             self._freed(claimed)
 
     def _freed(self, claimed: Claimed) -> None:
-        webhook_id = claimed.webhook_id
-        self._destinations.ended(webhook_id, len(claimed.payload))
-        if webhook_id in self._set_aside:
-            self._set_aside.discard(webhook_id)
-            self._hinted[webhook_id] = None
-        if self._hinted:
+        self._selection.ended(claimed)
+        if self._selection.has_work():
             self._work.set()
 
     async def _release_strays(self) -> None:

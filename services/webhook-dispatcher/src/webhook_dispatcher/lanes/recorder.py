@@ -5,7 +5,7 @@ alone by the statement itself.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared import typeids
 from shared.database import Database, refuses_data
+from webhook_dispatcher.events.service import RealmKeepsChangingError
 from webhook_dispatcher.lanes import repository
 from webhook_dispatcher.lanes.repository import Record
 
@@ -49,12 +50,18 @@ class RecorderMetrics:
 
 
 class Recorder:
-    """One per worker."""
+    """One per worker. ``disable_gone`` disables webhooks whose destination answered 410."""
 
     def __init__(
-        self, database: Database, metrics: RecorderMetrics, *, recorded: Callable[[Sequence[Record]], None]
+        self,
+        database: Database,
+        metrics: RecorderMetrics,
+        *,
+        recorded: Callable[[Sequence[Record]], None],
+        disable_gone: Callable[[Sequence[UUID]], Awaitable[None]],
     ) -> None:
         self._database = database
+        self._disable_gone = disable_gone
         self._metrics = metrics
         self._recorded = recorded
         self._waiting: list[Record] = []
@@ -104,16 +111,16 @@ class Recorder:
 
     async def _write_until_taken(self, records: Sequence[Record]) -> frozenset[UUID]:
         """Write, and try again while the database is away; an outcome that it refuses is written without its details."""
-        disable = {record.claimed.webhook_id: record.disable_reason for record in records if record.disable_reason}
+        gone = list({record.claimed.webhook_id: None for record in records if record.gone})
         attempt = 0
         while True:
             try:
+                if gone:
+                    # Before the outcome: once that is written the delivery could be claimed again.
+                    await self._disable_gone(gone)
                 async with self._database.autocommit() as connection:
-                    if disable:
-                        # Before the outcome: once that is written the delivery could be claimed again.
-                        await repository.disable_webhooks(connection, reasons=disable)
                     return await repository.record(connection, records)
-            except (SQLAlchemyError, OSError) as exc:
+            except (SQLAlchemyError, OSError, RealmKeepsChangingError) as exc:
                 if refuses_data(exc):
                     return await self._write_apart(records)
                 delay = _BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS) - 1)]

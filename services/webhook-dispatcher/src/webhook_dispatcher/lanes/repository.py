@@ -50,11 +50,14 @@ class Record:
     response_headers: str | None
     response_body: bytes | None
     response_truncated: bool
-    disable_reason: str | None = None
+    own_fault: bool = False
+    """Whether it says nothing of the destination."""
+    gone: bool = False
+    """Whether the destination answered 410 Gone."""
 
 
 # OFFSET 0 keeps the planner to this order: from the few webhooks asked for, by primary keys, never over whole lanes or tables;
-# IS TRUE keeps it from the partial index of lanes, which is as good while there are few webhooks, and the plan may be kept longer.
+# IS TRUE keeps it from the partial index of lanes, which is as good while webhooks are few, and the plan may be kept for longer.
 # For the same reason what is claimed is named by an array and not joined: a join could read all of a table that is small so far.
 # Retries come first, but no more of them than their share; first attempts fill up the rest. Each is one range of the index, of
 # which no more is read than is claimed: so not clock_timestamp(), since a volatile function bounds no range. A breaker that is
@@ -240,28 +243,6 @@ async def record(connection: AsyncConnection, records: Sequence[Record]) -> froz
     return frozenset(rows.scalars())
 
 
-async def disable_webhooks(connection: AsyncConnection, *, reasons: dict[UUID, str]) -> None:
-    """Disable webhooks whose destination said that it is gone for good."""
-    await connection.execute(
-        text(
-            """
-            WITH disabled AS (
-                UPDATE webhooks w SET status = 'disabled', disabled_reason = r.reason, disabled_at = now(),
-                    revision = revision + 1, updated_at = now()
-                FROM unnest(CAST(:ids AS uuid[]), CAST(:reasons AS text[])) AS r (id, reason)
-                WHERE w.id = r.id AND w.status = 'enabled' AND w.deleted_at IS NULL
-                RETURNING w.id, w.tenant_id, w.environment, r.reason
-            )
-            INSERT INTO audit_entries (id, tenant_id, environment, action, actor, target, request_id, changes)
-            SELECT uuidv7(), tenant_id, environment, 'webhook.disabled', 'system', 'wh:' || id, '',
-                jsonb_build_object('reason', reason)
-            FROM disabled
-            """
-        ),
-        {"ids": list(reasons), "reasons": list(reasons.values())},
-    )
-
-
 async def load_webhooks(connection: AsyncConnection, ids: Sequence[UUID]) -> Sequence[Any]:
     """Return what sending needs of these webhooks: configuration and sealed secrets, newest first."""
     rows = await connection.execute(
@@ -269,7 +250,8 @@ async def load_webhooks(connection: AsyncConnection, ids: Sequence[UUID]) -> Seq
             """
             SELECT w.id, w.tenant_id, w.revision, w.name, w.url, w.format, w.crm_signature,
                 w.signature_header, w.sealed_headers, w.retry_delays_seconds, w.timeout_seconds, w.max_in_flight,
-                w.rate_per_second, w.enabled_at, s.ids AS secret_ids, s.sealed AS sealed_secrets, s.expiries AS secret_expiries,
+                w.rate_per_second, w.enabled_at, w.recovered_at,
+                s.ids AS secret_ids, s.sealed AS sealed_secrets, s.expiries AS secret_expiries,
                 s.kinds AS secret_kinds
             FROM webhooks w CROSS JOIN LATERAL (
                 SELECT array_agg(id ORDER BY id DESC) AS ids, array_agg(sealed_secret ORDER BY id DESC) AS sealed,

@@ -15,16 +15,20 @@ class Holding:
 
     slots: int = 0
     payload_bytes: int = 0
+    retries: int = 0
+    """How many of the slots are a retry's."""
 
-    def take(self, *, slots: int, payload_bytes: int) -> None:
+    def take(self, *, slots: int, payload_bytes: int, retries: int = 0) -> None:
         """Add to what is held."""
         self.slots += slots
         self.payload_bytes += payload_bytes
+        self.retries += retries
 
-    def give_back(self, *, payload_bytes: int) -> None:
+    def give_back(self, *, payload_bytes: int, retry: bool = False) -> None:
         """End one request."""
         self.slots -= 1
         self.payload_bytes -= payload_bytes
+        self.retries -= retry
 
 
 @dataclass(slots=True, kw_only=True)

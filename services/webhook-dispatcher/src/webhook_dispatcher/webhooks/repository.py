@@ -29,6 +29,7 @@ _CHANGEABLE = frozenset(
     {"name", "url", "events", "trigger", "crm_signature", "signature_header", "sealed_headers", "retry_delays_seconds"}
     | {"timeout_seconds", "max_in_flight", "rate_per_second", "description", "metadata"}
     | {"status", "disabled_reason", "disabled_at", "enabled_at"}
+    | {"failing_since", "failures_in_a_row", "breaker_opened_at", "probe_at", "probe_delay_seconds", "recovered_at"}
 )
 
 
@@ -154,6 +155,13 @@ async def update(session: AsyncSession, webhook: Webhook, changes: Mapping[str, 
     row = (await session.execute(statement, {**changes, "id": webhook.id})).one()
     await _bump_realm(session, tenant_id=row.tenant_id, environment=row.environment)
     return _webhook(row)
+
+
+async def hasten_probe(session: AsyncSession, *, webhook_id: UUID) -> None:
+    """Let the next probe of an open breaker be due now: somebody has acted, and wants to see whether it helped."""
+    await session.execute(
+        text("UPDATE webhooks SET probe_at = now() WHERE id = :id AND probe_at > now()"), {"id": webhook_id}
+    )
 
 
 async def mark_deleted(session: AsyncSession, webhook: Webhook) -> None:

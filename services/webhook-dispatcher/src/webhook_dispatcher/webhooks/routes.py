@@ -115,7 +115,7 @@ async def enable_webhook(
     resources: Resources,
     body: schemas.EnableIn | None = None,
 ) -> schemas.WebhookOut:
-    """`pending: deliver` sends what was held, in order; `skip` cancels it."""
+    """`pending: deliver` sends what was held, in order; `skip` cancels it. An enabled webhook that fails is tried at once."""
     skip = body is not None and body.pending == "skip"
     webhook = await resources.webhooks.enable(session, caller, webhook_id, skip_pending=skip)
     resources.wake_after_commit(session, [webhook.id])
@@ -126,8 +126,9 @@ async def enable_webhook(
 async def disable_webhook(
     webhook_id: schemas.WebhookIdInPath, caller: Writer, session: Transaction, resources: Resources
 ) -> schemas.WebhookOut:
-    """Hold matching events from now on; nothing is dropped."""
-    webhook = await resources.webhooks.disable(session, caller, webhook_id, now=datetime.now(UTC))
+    """Hold matching events from now on; nothing is dropped. Other webhooks that select `webhook.disabled` are told."""
+    webhook, woken = await resources.webhooks.disable(session, caller, webhook_id, now=datetime.now(UTC))
+    resources.wake_after_commit(session, woken)
     return _shown(webhook, resources.webhooks.headers_of(webhook))
 
 

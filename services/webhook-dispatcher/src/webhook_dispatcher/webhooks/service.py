@@ -11,13 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared import typeids
 from shared.access import Caller, Realm
 from shared.egress import AddressPolicy, DestinationRefused, parse_destination
-from shared.problems import NotFound, ValidationFailed
+from shared.problems import NotFound, ServiceUnavailable, ValidationFailed
 from shared.sealing import SealingKeyring
 from shared.telemetry import redact
 from webhook_dispatcher.audit import repository as audit
 from webhook_dispatcher.deliveries import repository as deliveries
 from webhook_dispatcher.deliveries.wire_formats import crm_slug
 from webhook_dispatcher.event_types import catalogue
+from webhook_dispatcher.events import operational
+from webhook_dispatcher.events.service import RealmKeepsChangingError
 from webhook_dispatcher.lanes.lane import lane_of
 from webhook_dispatcher.webhooks import repository, selectors
 from webhook_dispatcher.webhooks.errors import (
@@ -32,6 +34,15 @@ from webhook_dispatcher.webhooks.secrets import RevealedSecret, WebhookSecrets, 
 
 WEBHOOKS_MAX = 500
 """Webhooks of a realm, deleted ones not counted. One event owes at most as many deliveries."""
+_NO_FAILURES = {
+    "failing_since": None,
+    "failures_in_a_row": 0,
+    "breaker_opened_at": None,
+    "probe_at": None,
+    "probe_delay_seconds": 0,
+    "recovered_at": None,
+}
+"""The health of a webhook that begins anew."""
 SECRETS_MAX = 10
 """Secrets that sign at once."""
 _TIMEOUT_SECONDS_DEFAULT = 15
@@ -105,6 +116,7 @@ class Webhooks:
         if "ed25519" in changes:
             await self._secrets.switch_keys(session, webhook, wanted=changes.pop("ed25519"))
         changed = await repository.update(session, webhook, changes)
+        await repository.hasten_probe(session, webhook_id=webhook_id)
         await _audit(session, caller, "webhook.changed", webhook, audited)
         return changed
 
@@ -127,20 +139,34 @@ class Webhooks:
                 "enabled_at": datetime.now(UTC),
                 "disabled_reason": None,
                 "disabled_at": None,
+                **_NO_FAILURES,
             }
             webhook = await repository.update(session, webhook, enabled)
+        else:
+            await repository.hasten_probe(session, webhook_id=webhook_id)
         await _audit(session, caller, "webhook.enabled", webhook, {"deliveries_cancelled": cancelled})
         return webhook
 
-    async def disable(self, session: AsyncSession, caller: Caller, webhook_id: UUID, *, now: datetime) -> Webhook:
-        """Disable a webhook: its deliveries are held from now on. Raises NotFound."""
+    async def disable(
+        self, session: AsyncSession, caller: Caller, webhook_id: UUID, *, now: datetime
+    ) -> tuple[Webhook, Sequence[UUID]]:
+        """Disable a webhook: its deliveries are held from now on, and others are told.
+
+        Returns it, and the webhooks that have work from that once it is committed. Raises NotFound, ServiceUnavailable.
+        """
         webhook = await self._locked(session, caller.realm, webhook_id)
+        woken: Sequence[UUID] = ()
         if webhook.status == "enabled":
             webhook = await repository.update(
                 session, webhook, {"status": "disabled", "disabled_reason": "by request", "disabled_at": now}
             )
+            about = operational.Subject(webhook_id=webhook.id, name=webhook.name, realm=caller.realm)
+            try:
+                woken = await operational.publish(session, [operational.disabled(about, at=now, reason="requested")])
+            except RealmKeepsChangingError as exc:
+                raise ServiceUnavailable from exc
         await _audit(session, caller, "webhook.disabled", webhook, {})
-        return webhook
+        return webhook, woken
 
     async def reveal_secret(self, session: AsyncSession, caller: Caller, webhook_id: UUID) -> RevealedSecret:
         """Show the newest secret; audited. Raises NotFound."""
