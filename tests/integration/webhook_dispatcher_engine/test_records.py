@@ -24,7 +24,7 @@ def _delivered(claimed: Claimed) -> Record:
         claimed=claimed,
         status="delivered",
         failures=0,
-        next_attempt_at=None,
+        next_attempt_after=None,
         attempt_id=typeids.new_id(),
         started_at=datetime.now(UTC),
         duration_ms=1.0,

@@ -51,9 +51,13 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """Try again at ``at``. ``failures`` is the count that the schedule is at; ``disable`` also stops the webhook."""
+    """Try again after a while. ``failures`` is the count that the schedule is at; ``disable`` also stops the webhook.
 
-    at: datetime
+    Not a point in time: the database adds it to its own clock, by which deliveries are due, so that a worker whose clock is
+    wrong or is set sends none too late or all at once.
+    """
+
+    after: timedelta
     failures: int
     disable: bool = False
 
@@ -86,41 +90,40 @@ def decide(
         case Answered(status=status) if 200 <= status < 300:  # noqa: PLR2004 - the class of success
             return Delivered()
         case OwnFault():
-            return Retry(at=now + OWN_FAULT_DELAY, failures=failures)
+            return Retry(after=OWN_FAULT_DELAY, failures=failures)
         case Answered(status=410):
             # Kept, not failed: the webhook is disabled, so this one is held until somebody decides.
-            return Retry(at=now, failures=failures, disable=True)
+            return Retry(after=timedelta(0), failures=failures, disable=True)
     if probe:
         # Behind the others that are held: the next probe takes another delivery, in case it is this one that is refused.
-        return Retry(at=now, failures=failures)
+        return Retry(after=timedelta(0), failures=failures)
     failures += 1
     if failures > len(delays_seconds):
         return GiveUp(failures=failures)
-    delay = delays_seconds[failures - 1] * (1 + JITTER * (2 * jitter() - 1))
-    at = now + timedelta(seconds=delay)
+    after = timedelta(seconds=delays_seconds[failures - 1] * (1 + JITTER * (2 * jitter() - 1)))
     if isinstance(outcome, Answered) and outcome.status in _RETRY_AFTER_STATUSES:
-        at = _postponed(at, outcome.retry_after, now=now)
-    return Retry(at=at, failures=failures)
+        after = _postponed(after, outcome.retry_after, now=now)
+    return Retry(after=after, failures=failures)
 
 
-def _postponed(scheduled: datetime, retry_after: str | None, *, now: datetime) -> datetime:
+def _postponed(scheduled: timedelta, retry_after: str | None, *, now: datetime) -> timedelta:
     """Move ``scheduled`` to what ``Retry-After`` (RFC 9110 §10.2.3) asks, never earlier and at most 24 h from now."""
-    wanted = _retry_after_time(retry_after, now=now)
+    wanted = _retry_after(retry_after, now=now)
     if wanted is None:
         return scheduled
-    return max(scheduled, min(wanted, now + RETRY_AFTER_MAX))
+    return max(scheduled, min(wanted, RETRY_AFTER_MAX))
 
 
-def _retry_after_time(retry_after: str | None, *, now: datetime) -> datetime | None:
+def _retry_after(retry_after: str | None, *, now: datetime) -> timedelta | None:
     if retry_after is None:
         return None
     text = retry_after.strip()
     if text.isascii() and text.isdigit():
         # A number too large for a date only ever meant "late": the bound decides.
-        return now + timedelta(seconds=min(int(text[:12]), RETRY_AFTER_MAX.total_seconds()))
+        return timedelta(seconds=min(int(text[:12]), RETRY_AFTER_MAX.total_seconds()))
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         # A year, hour or offset of twenty digits overflows before it is found to be out of range.
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now

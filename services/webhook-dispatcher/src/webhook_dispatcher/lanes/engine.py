@@ -26,7 +26,7 @@ from webhook_dispatcher.lanes.health_metrics import NAMED_MAX, HealthMetrics
 from webhook_dispatcher.lanes.lane import lane_of
 from webhook_dispatcher.lanes.leases import RENEW_SECONDS, Leases
 from webhook_dispatcher.lanes.pump import Pump
-from webhook_dispatcher.lanes.recorder import Recorder, RecorderMetrics, seconds_until
+from webhook_dispatcher.lanes.recorder import Recorder, RecorderMetrics
 from webhook_dispatcher.lanes.repository import Record
 from webhook_dispatcher.lanes.selection import Selection
 from webhook_dispatcher.recoveries.runner import RecoveryRunner
@@ -187,8 +187,8 @@ class Engine:
     def _after_records(self, records: Sequence[Record]) -> None:
         """Time the retries of the near future to the moment; the others are found by the look of each second."""
         for record in records:
-            if record.status == "pending":
-                seconds = seconds_until(record.next_attempt_at)
+            if record.next_attempt_after is not None:
+                seconds = record.next_attempt_after.total_seconds()
                 if seconds < _NEAR_SECONDS:
                     self._pump.wake_in(record.claimed.webhook_id, seconds)
 

@@ -7,7 +7,6 @@ alone by the statement itself.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
@@ -146,8 +145,3 @@ class Recorder:
             self._metrics.attempts.labels(record.outcome).inc()
             self._metrics.deliveries.labels(record.status).inc()
             self._metrics.seconds.observe(record.duration_ms / 1000)
-
-
-def seconds_until(moment: datetime | None) -> float:
-    """Return the seconds from now, at least 0; for timers of the near future."""
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds()) if moment else 0.0

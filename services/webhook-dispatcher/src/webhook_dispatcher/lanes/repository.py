@@ -6,7 +6,7 @@ worker that was taken for dead cannot overwrite what its successor did.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -37,7 +37,7 @@ class Record:
     claimed: Claimed
     status: Literal["pending", "delivered", "failed"]
     failures: int
-    next_attempt_at: datetime | None
+    next_attempt_after: timedelta | None
     attempt_id: UUID
     started_at: datetime
     duration_ms: float
@@ -161,7 +161,7 @@ async def claim(connection: AsyncConnection, *, worker_id: UUID, limits: dict[UU
 _RECORD = text(
     """
     WITH outcome AS MATERIALIZED (
-        SELECT o.id, o.fence, o.attempt, o.failures, o.next_attempt_at, o.attempt_id, o.started_at, o.duration_ms,
+        SELECT o.id, o.fence, o.attempt, o.failures, o.next_attempt_after, o.attempt_id, o.started_at, o.duration_ms,
             o.outcome, o.error_code, o.url, o.request_headers, o.request_body, o.response_status, o.response_headers,
             o.response_body, o.truncated,
             CASE WHEN o.status = 'pending'
@@ -170,13 +170,14 @@ _RECORD = text(
         FROM unnest(
             CAST(:ids AS uuid[]), CAST(:webhooks AS uuid[]), CAST(:fences AS bigint[]), CAST(:attempts AS integer[]),
             CAST(:statuses AS text[]),
-            CAST(:failures AS integer[]), CAST(:next_times AS timestamptz[]), CAST(:attempt_ids AS uuid[]),
+            CAST(:failures AS integer[]), CAST(:waits AS interval[]), CAST(:attempt_ids AS uuid[]),
             CAST(:started AS timestamptz[]), CAST(:durations AS real[]), CAST(:outcomes AS text[]),
             CAST(:errors AS text[]), CAST(:urls AS text[]), CAST(:request_headers AS text[]),
             CAST(:request_bodies AS bytea[]),
             CAST(:response_statuses AS smallint[]), CAST(:response_headers AS text[]), CAST(:response_bodies AS bytea[]),
             CAST(:truncated AS boolean[])
-        ) AS o (id, webhook_id, fence, attempt, status, failures, next_attempt_at, attempt_id, started_at, duration_ms, outcome,
+        ) AS o (id, webhook_id, fence, attempt, status, failures, next_attempt_after, attempt_id, started_at, duration_ms,
+            outcome,
             error_code, url, request_headers, request_body, response_status, response_headers, response_body,
             truncated)
     ), ended AS (
@@ -189,7 +190,8 @@ _RECORD = text(
             (id, webhook_id, event, tenant_id, environment, status, attempts, last_status, last_error)
         SELECT id, webhook_id, event, tenant_id, environment, status, attempts, response_status, error_code FROM ended
     ), again AS (
-        UPDATE deliveries d SET status = 'pending', fence = NULL, failures = o.failures, next_attempt_at = o.next_attempt_at,
+        UPDATE deliveries d SET status = 'pending', fence = NULL, failures = o.failures,
+            next_attempt_at = clock_timestamp() + o.next_attempt_after,
             last_status = o.response_status, last_error = o.error_code
         FROM outcome o
         WHERE d.id = o.id AND d.fence = o.fence AND d.attempts = o.attempt AND o.status = 'pending'
@@ -225,7 +227,7 @@ async def record(connection: AsyncConnection, records: Sequence[Record]) -> froz
             "attempts": [item.claimed.attempt for item in records],
             "statuses": [item.status for item in records],
             "failures": [item.failures for item in records],
-            "next_times": [item.next_attempt_at for item in records],
+            "waits": [item.next_attempt_after for item in records],
             "attempt_ids": [item.attempt_id for item in records],
             "started": [item.started_at for item in records],
             "durations": [item.duration_ms for item in records],
