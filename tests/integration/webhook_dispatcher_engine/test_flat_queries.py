@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import Database
 from support.engine import Dispatcher, event, plain
-from webhook_dispatcher.lanes import recovery_repository, repository
+from webhook_dispatcher.lanes import health_repository, recovery_repository, repository
 from webhook_dispatcher.lanes.leases import Leases
 from webhook_dispatcher.lanes.repository import Limit
 
@@ -75,6 +75,7 @@ async def _look_and_claim(database: Database, leases: Leases, webhook: UUID) -> 
     async with database.autocommit() as connection:
         await recovery_repository.find_due(connection, worker_id=leases.worker_id)
         await recovery_repository.recover_unknown(connection, worker_id=leases.worker_id)
+        await health_repository.find_overview(connection, worker_id=leases.worker_id, oldest_max=10)
         limits = {webhook: Limit(count=10, retries=5, revision=1)}
         return len(await repository.claim(connection, worker_id=leases.worker_id, limits=limits))
 

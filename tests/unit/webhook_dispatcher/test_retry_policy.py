@@ -205,3 +205,18 @@ def test_an_endless_failure_makes_one_attempt_more_than_there_are_delays(outcome
         assert attempts == len(delays) + 1
     else:
         assert attempts == 1
+
+
+@pytest.mark.parametrize("failures", POSITIONS)
+@pytest.mark.parametrize("outcome", FAILURES)
+def test_a_probe_that_fails_uses_up_nothing(outcome: Outcome, failures: int) -> None:
+    """Due at once, behind what else is held, also where the schedule would be used up; `Retry-After` is the breaker's wait."""
+    decision = decide(outcome, failures=failures, delays_seconds=DELAYS, now=NOW, probe=True)
+    assert decision == Retry(after=timedelta(0), failures=failures)
+
+
+@pytest.mark.parametrize("outcome", [*SUCCESSES, *OWN_FAULTS, Answered(status=410)])
+def test_a_probe_is_otherwise_like_any_attempt(outcome: Outcome) -> None:
+    """Success, 410 and our own faults lead to the same."""
+    expected = decide(outcome, failures=2, delays_seconds=DELAYS, now=NOW)
+    assert decide(outcome, failures=2, delays_seconds=DELAYS, now=NOW, probe=True) == expected

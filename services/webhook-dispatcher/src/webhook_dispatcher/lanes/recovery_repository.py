@@ -39,7 +39,7 @@ async def recover_unknown(connection: AsyncConnection, *, worker_id: UUID) -> in
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """Webhooks that have a delivery due, and for how long the one that waits longest has been."""
+    """Webhooks that have a delivery due, and for how long the one that waits longest has been, of those that nothing holds."""
 
     webhooks: Sequence[UUID]
     lag_seconds: float
@@ -55,7 +55,8 @@ async def find_due(connection: AsyncConnection, *, worker_id: UUID) -> Due:
         await connection.execute(
             text(
                 """
-                SELECT w.id, EXTRACT(epoch FROM statement_timestamp() - LEAST(first.at, retry.at)) AS lag_seconds
+                SELECT w.id, CASE WHEN w.probe_at IS NULL
+                    THEN EXTRACT(epoch FROM statement_timestamp() - LEAST(first.at, retry.at)) ELSE 0 END AS lag_seconds
                 FROM lanes l JOIN webhooks w ON w.lane = l.lane
                 LEFT JOIN LATERAL (
                     SELECT next_attempt_at AS at FROM deliveries
