@@ -77,7 +77,7 @@ async def test_another_process_sees_a_changed_webhook_at_once(tenant: Tenant, se
     other = EventAcceptance(service.resources.database)
 
     async def owed(number: int) -> int:
-        accepted = await other.accept(_events(tenant, payment(number)))
+        accepted = await other.accept(_events(tenant, payment(number)), in_turn=True)
         assert accepted.accepted == 1
         return len(accepted.webhooks)
 

@@ -42,6 +42,7 @@ GOOD: list[dict[str, Any]] = [
     *({"max_in_flight": value} for value in (1, 200)),
     *({"rate_per_second": value} for value in (1, 10_000, None)),
     {"ordered": False},
+    {"ordered": True},
     *({"description": value} for value in (None, "", "d" * 1024)),
     {"metadata": {}},
     {"metadata": {str(number): "v" for number in range(50)}},
@@ -83,7 +84,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     *bad("timeout_seconds", 0, 31, -1, "15", 1.5, True, [], 10**30),
     *bad("max_in_flight", 0, 201, None, "20", True),
     *bad("rate_per_second", 0, 10_001, "5", False),
-    *bad("ordered", True, None, "no"),
+    *bad("ordered", None, "no", 1),
     *bad("description", "d" * 1025, "a\x00b", "a\x1bb", 5),
     *bad("metadata", None, [], {str(number): "v" for number in range(51)}, {"k" * 65: "v"}, {"k": "v" * 513}),
     *bad("metadata", {"k": 5}, {"k": None}, {"k": {}}, {"k": "a\x00b"}, at="/k"),
@@ -94,7 +95,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     *bad("status", "enabled"),
     *bad("created_by", "me"),
 ]
-CREATE_ONLY = {"format", "enabled", "ordered", "secret"}
+CREATE_ONLY = {"format", "enabled", "secret"}
 
 
 @pytest.mark.parametrize("fields", GOOD, ids=lambda fields: str(fields)[:60])

@@ -13,7 +13,7 @@ from shared import typeids
 from shared.webhook_signatures import SigningSecret
 from webhook_dispatcher.deliveries.target import Target
 from webhook_dispatcher.deliveries.wire_formats import SigningConfig
-from webhook_dispatcher.intake.stream import default_event_id
+from webhook_dispatcher.intake.entries import default_event_id
 from webhook_dispatcher.lanes.destinations import Destinations, TokenBucket
 from webhook_dispatcher.lanes.lane import LANE_COUNT, lane_of
 from webhook_dispatcher.lanes.room import Holding, Room

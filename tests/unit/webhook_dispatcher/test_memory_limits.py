@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shared.principals import Realm
 from shared.problems import ServiceUnavailable
 from webhook_dispatcher.events.byte_budget import STEP_BYTES, ByteBudget
-from webhook_dispatcher.intake.stream import Entry, size_of, slices
+from webhook_dispatcher.intake.entries import Entry, size_of, slices
 
 
 def _entry(size: int) -> Entry:

@@ -1,4 +1,7 @@
-"""Named facts about deliveries. Tree: Problem ── DeliveryNotCancellable, DeliveryInFlight, DeliveryWebhookDeleted 409."""
+"""Named facts about deliveries.
+
+Tree: Problem ── DeliveryNotCancellable, DeliveryInFlight, DeliveryWaitsInOrder, DeliveryWebhookDeleted 409.
+"""
 
 from shared.problems import Conflict
 
@@ -15,6 +18,15 @@ class DeliveryInFlight(Conflict):
 
     code, title = "delivery_in_flight", "Delivery in flight"
     default_detail = "A request for this delivery is in flight just now; its outcome comes first."
+
+
+class DeliveryWaitsInOrder(Conflict):
+    """The webhook is ordered, and another delivery of the same key comes before this one."""
+
+    code, title = "delivery_waits_in_order", "Delivery waits in order"
+    default_detail = (
+        "The webhook is ordered, and another delivery of the same key comes first; resend or cancel that one."
+    )
 
 
 class DeliveryWebhookDeleted(Conflict):

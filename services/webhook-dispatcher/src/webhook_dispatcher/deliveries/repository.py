@@ -21,7 +21,8 @@ OUTSTANDING: frozenset[str] = frozenset({"pending", "held", "in_flight"})
 
 # Of a delivery ``d`` and its webhook ``w``: the status as it is shown.
 SHOWN_STATUS = """
-    CASE WHEN d.status = 'pending' AND (w.status = 'disabled' OR w.breaker_opened_at IS NOT NULL) THEN 'held'
+    CASE WHEN d.status IN ('pending', 'blocked')
+        THEN CASE WHEN w.status = 'disabled' OR w.breaker_opened_at IS NOT NULL THEN 'held' ELSE 'pending' END
         ELSE d.status END
 """
 
@@ -178,6 +179,12 @@ async def send_again(session: AsyncSession, *, delivery_id: UUID) -> bool:
     return hastened.one_or_none() is not None
 
 
+async def is_blocked(session: AsyncSession, *, delivery_id: UUID) -> bool:
+    """Tell whether a delivery waits for another one of its key."""
+    statement = text("SELECT EXISTS (SELECT 1 FROM deliveries WHERE id = :id AND status = 'blocked')")
+    return bool(await session.scalar(statement, {"id": delivery_id}))
+
+
 async def cancel(session: AsyncSession, *, delivery_id: UUID) -> bool:
     """Cancel one delivery; False unless it is pending or held."""
     cancelled = await session.execute(text(_CANCEL.format(condition="id = :id")), {"id": delivery_id})
@@ -192,7 +199,7 @@ async def cancel_pending_of(session: AsyncSession, *, webhook_id: UUID) -> int:
 
 _CANCEL = """
     WITH ended AS (
-        DELETE FROM deliveries WHERE {condition} AND status = 'pending'
+        DELETE FROM deliveries WHERE {condition} AND status IN ('pending', 'blocked')
         RETURNING id, webhook_id, event, tenant_id, environment, attempts, last_status, last_error
     ), kept AS (
         INSERT INTO delivery_history

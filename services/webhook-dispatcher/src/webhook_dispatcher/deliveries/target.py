@@ -31,6 +31,7 @@ class StoredTarget:
     timeout_seconds: int
     max_in_flight: int
     rate_per_second: int | None
+    ordered: bool
     enabled_at: datetime | None
     recovered_at: datetime | None
     secret_ids: Sequence[UUID] | None
@@ -54,6 +55,7 @@ class Target:
     timeout_seconds: int
     max_in_flight: int
     rate_per_second: int | None
+    ordered: bool
     enabled_at: datetime | None
     """When it was last enabled after being disabled."""
     valid_until: float
@@ -94,6 +96,7 @@ def open_target(stored: StoredTarget, keyring: SealingKeyring) -> Target:
         timeout_seconds=stored.timeout_seconds,
         max_in_flight=stored.max_in_flight,
         rate_per_second=stored.rate_per_second,
+        ordered=stored.ordered,
         enabled_at=stored.enabled_at,
         recovered_at=stored.recovered_at,
         valid_until=min((end.timestamp() for end in stored.secret_expiries or () if end), default=float("inf")),

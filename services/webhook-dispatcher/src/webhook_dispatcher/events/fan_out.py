@@ -18,6 +18,7 @@ class Subscription:
     webhook_id: UUID
     events: Sequence[str]
     trigger: Literal["first", "every"]
+    ordered: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,6 +28,10 @@ class RealmWebhooks:
     revision: int
     subscriptions: Sequence[Subscription]
     _by_type: dict[str, list[Subscription]] = field(default_factory=dict)
+    _has_ordered: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._has_ordered = any(item.ordered for item in self.subscriptions)
 
     def matching(self, event_type: str) -> list[Subscription]:
         """Return the webhooks that select an event type."""
@@ -35,6 +40,14 @@ class RealmWebhooks:
             matching = [item for item in self.subscriptions if selectors.selects_any(item.events, event_type)]
             self._by_type[event_type] = matching
         return matching
+
+    def orders(self, event: Event) -> bool:
+        """Tell whether any of them wants this event in order."""
+        return (
+            self._has_ordered
+            and _order_key(event) is not None
+            and any(item.ordered for item in self.matching(event.type))
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +58,8 @@ class Candidate:
     webhook_id: UUID
     event: Event
     first: bool
+    order_key: str | None
+    """It waits for the deliveries to the same webhook that were accepted before it with the same key."""
 
 
 def plan(event: Event, webhooks: RealmWebhooks) -> Iterable[Candidate]:
@@ -59,6 +74,7 @@ def plan(event: Event, webhooks: RealmWebhooks) -> Iterable[Candidate]:
             webhook_id=subscription.webhook_id,
             event=event,
             first=once and subscription.trigger == "first",
+            order_key=_order_key(event) if subscription.ordered else None,
         )
 
 
@@ -72,6 +88,11 @@ def parts(events: Sequence[Event], weights: Sequence[int], *, weight_max: int) -
             start, total = index, weight
     if events:
         yield events[start:]
+
+
+def _order_key(event: Event) -> str | None:
+    """Return within what an event is kept in order: its ordering key, else its subject. One without either has no order."""
+    return event.ordering_key if event.ordering_key is not None else event.subject
 
 
 def delivery_id_of(event: UUID) -> UUID:

@@ -36,8 +36,8 @@ _ACCEPT = text(
         SELECT * FROM unnest(
             CAST(:c_ids AS uuid[]), CAST(:c_webhooks AS uuid[]), CAST(:c_events AS uuid[]), CAST(:c_firsts AS boolean[]),
             CAST(:c_functions AS text[]), CAST(:c_subjects AS text[]), CAST(:c_tenants AS uuid[]),
-            CAST(:c_environments AS text[])
-        ) AS c (id, webhook_id, event, first, function, subject, tenant_id, environment)
+            CAST(:c_environments AS text[]), CAST(:c_order_keys AS text[])
+        ) AS c (id, webhook_id, event, first, function, subject, tenant_id, environment, order_key)
     ), accepted AS (
         INSERT INTO event_keys (tenant_id, environment, event_id, id)
         SELECT tenant_id, environment, event_id, id FROM wanted ORDER BY 1, 2, 3
@@ -49,12 +49,25 @@ _ACCEPT = text(
         WHERE first AND event IN (SELECT id FROM accepted) ORDER BY 1, 2, 3, 4
         ON CONFLICT DO NOTHING
         RETURNING webhook_id, event
-    ), made AS (
-        INSERT INTO deliveries (id, webhook_id, event, tenant_id, environment, next_attempt_at)
-        SELECT id, webhook_id, event, tenant_id, environment, clock_timestamp() FROM owed
+    ), due AS MATERIALIZED (
+        SELECT id, webhook_id, event, tenant_id, environment, order_key,
+            CASE WHEN order_key IS NOT NULL
+                THEN row_number() OVER (PARTITION BY webhook_id, order_key ORDER BY event) END AS turn
+        FROM owed
         WHERE (NOT first AND event IN (SELECT id FROM accepted))
            OR (first AND (webhook_id, event) IN (SELECT webhook_id, event FROM firsts))
-        ORDER BY event
+    ), chained AS (
+        INSERT INTO ordering_keys AS k (webhook_id, key, outstanding)
+        SELECT webhook_id, order_key, count(*) FROM due WHERE order_key IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2
+        ON CONFLICT (webhook_id, key) DO UPDATE SET outstanding = k.outstanding + EXCLUDED.outstanding
+        RETURNING k.webhook_id, k.key, old.outstanding IS NOT NULL AS is_busy
+    ), made AS (
+        INSERT INTO deliveries (id, webhook_id, event, tenant_id, environment, next_attempt_at, order_key, position, status)
+        SELECT due.id, due.webhook_id, due.event, due.tenant_id, due.environment, clock_timestamp(), due.order_key,
+            CASE WHEN due.order_key IS NOT NULL THEN nextval('delivery_positions') END,
+            CASE WHEN chained.is_busy OR due.turn > 1 THEN 'blocked' ELSE 'pending' END
+        FROM due LEFT JOIN chained ON chained.webhook_id = due.webhook_id AND chained.key = due.order_key
+        ORDER BY due.event
         RETURNING webhook_id, event
     ), stored AS (
         INSERT INTO events
@@ -127,6 +140,7 @@ async def accept(
                 "c_subjects": [item.event.subject for item in candidates],
                 "c_tenants": [item.event.realm.tenant_id for item in candidates],
                 "c_environments": [item.event.realm.environment for item in candidates],
+                "c_order_keys": [item.order_key for item in candidates],
             },
         )
     ).one()
@@ -141,7 +155,7 @@ async def load_realm(connection: AsyncConnection, realm: Realm) -> RealmWebhooks
         await connection.execute(
             text(
                 """
-                SELECT r.revision, w.id, w.events, w.trigger
+                SELECT r.revision, w.id, w.events, w.trigger, w.ordered
                 FROM realm_revisions r
                 LEFT JOIN webhooks w ON w.tenant_id = r.tenant_id AND w.environment = r.environment
                     AND w.deleted_at IS NULL
@@ -154,7 +168,7 @@ async def load_realm(connection: AsyncConnection, realm: Realm) -> RealmWebhooks
     return RealmWebhooks(
         revision=rows[0].revision if rows else 0,
         subscriptions=[
-            Subscription(webhook_id=row.id, events=tuple(row.events), trigger=row.trigger)
+            Subscription(webhook_id=row.id, events=tuple(row.events), trigger=row.trigger, ordered=row.ordered)
             for row in rows
             if row.id is not None
         ],

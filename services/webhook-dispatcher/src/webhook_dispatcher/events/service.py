@@ -32,6 +32,10 @@ class RealmKeepsChangingError(Exception):
     """The webhooks of a realm changed again and again while events were being planned; try later."""
 
 
+class NotInTurnError(Exception):
+    """A webhook wants some of the events in order, and whether they are in their turn is not known; nothing was accepted."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acceptance:
     """What became of a batch. ``duplicates`` counts events whose id was known already."""
@@ -82,19 +86,27 @@ class EventAcceptance:
         except RealmKeepsChangingError as exc:
             raise ServiceUnavailable from exc
 
-    async def accept(self, events: Sequence[Event]) -> Acceptance:
+    async def wanted_in_order(self, events: Sequence[Event]) -> Sequence[bool]:
+        """Tell for each event whether a webhook wants it in order, as far as is remembered; ``accept`` knows for certain."""
+        if not events:
+            return ()
+        async with self._database.autocommit() as connection:
+            webhooks = await self._webhooks_of(connection, events)
+        return [webhooks[event.realm].orders(event) for event in events]
+
+    async def accept(self, events: Sequence[Event], *, in_turn: bool) -> Acceptance:
         """Commit the new ones of ``events`` with their deliveries; when this returns they are durable.
 
-        They are cut into parts that owe few enough deliveries for one statement. Raises what the database raises; some parts
-        were accepted then, or all (a lost connection at the commit): sending the same events again is harmless as long as they
-        carry ids.
+        ``in_turn``: all that was published before them is accepted. They are cut into parts that owe few enough deliveries for
+        one statement. Raises NotInTurnError, and what the database raises; some parts were accepted then, or all (a lost
+        connection at the commit): sending the same events again is harmless as long as they carry ids.
         """
         done: list[Acceptance] = []
         async with self._database.autocommit() as connection:
             webhooks = await self._webhooks_of(connection, events)
             weights = [len(webhooks[event.realm].matching(event.type)) for event in events]
             for part in parts(events, weights, weight_max=DELIVERIES_AT_ONCE):
-                done.append(await self._accept_on(connection, part))  # noqa: PERF401 - one after the other
+                done.append(await self._accept_on(connection, part, in_turn=in_turn))  # noqa: PERF401 - one by one
         return Acceptance(
             accepted=sum(item.accepted for item in done),
             duplicates=sum(item.duplicates for item in done),
@@ -125,14 +137,14 @@ class EventAcceptance:
         return results
 
     async def _accept_on(
-        self, connection: AsyncConnection, events: Sequence[Event], *, owed_max: int | None = None
+        self, connection: AsyncConnection, events: Sequence[Event], *, owed_max: int | None = None, in_turn: bool = True
     ) -> Acceptance:
-        done = await self._accept_events(connection, events, owed_max=owed_max)
+        done = await self._accept_events(connection, events, owed_max=owed_max, in_turn=in_turn)
         accepted = len(done.events)
         return Acceptance(accepted=accepted, duplicates=len(events) - accepted, webhooks=done.webhooks)
 
     async def _accept_events(
-        self, connection: AsyncConnection, events: Sequence[Event], *, owed_max: int | None
+        self, connection: AsyncConnection, events: Sequence[Event], *, owed_max: int | None, in_turn: bool = True
     ) -> repository.Accepted:
         unique = list({(event.realm, event.event_id): event for event in reversed(events)}.values())[::-1]
         for attempt in range(_PLANS_MAX):
@@ -140,6 +152,8 @@ class EventAcceptance:
             owed = sum(len(webhooks[event.realm].matching(event.type)) for event in unique)
             if owed_max is not None and owed > owed_max:
                 raise TooManyDeliveries
+            if not in_turn and any(webhooks[event.realm].orders(event) for event in unique):
+                raise NotInTurnError
             done = await repository.accept(
                 connection,
                 events=unique,

@@ -5,10 +5,8 @@ the rejected stream with its reason, in the same MULTI that takes it off the inc
 """
 
 import asyncio
-import hashlib
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -18,21 +16,33 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from shared import typeids
 from shared.database import refuses_data
 from webhook_dispatcher.events.event import Event, InvalidEventError, parse_streamed
-from webhook_dispatcher.events.service import EventAcceptance, RealmKeepsChangingError
+from webhook_dispatcher.events.service import EventAcceptance, NotInTurnError, RealmKeepsChangingError
+from webhook_dispatcher.intake.entries import (
+    FIELD,
+    Entry,
+    Fields,
+    Rejected,
+    default_event_id,
+    rejected_of,
+    rejection_of,
+    size_of,
+    slices,
+)
 from webhook_dispatcher.intake.metrics import IntakeMetrics
-from webhook_dispatcher.rejected_events.rejection import Rejection, body_of_fields
+from webhook_dispatcher.intake.turns import Turns
+from webhook_dispatcher.rejected_events.rejection import Rejection
 from webhook_dispatcher.settings import Settings
 
 log = structlog.get_logger()
 
-FIELD = b"event"
 READ_MAX = 128
 BATCH_BYTES = 8 * 1024 * 1024
 """How much is parsed and committed at once; of larger entries fewer are read."""
 BLOCK_MS = 1000
+WAITING_BLOCK_MS = 10
+"""While entries wait for those before them: how soon to look again."""
 CLAIM_EVERY_SECONDS = 2.0
 REJECTED_MAX = 1_000_000
 _BACKOFF_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)
@@ -40,18 +50,7 @@ _NO_GROUP = "NOGROUP"
 _GROUP_EXISTS = "BUSYGROUP"
 _QUERY_CANCELLED = "57014"
 
-Fields = dict[bytes, bytes]
-Entry = tuple[bytes, Fields]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejected:
-    """An entry that cannot be accepted, and why."""
-
-    entry_id: bytes
-    fields: Fields
-    code: str
-    detail: str
+Parsed = tuple[bytes, Fields, Event]
 
 
 class StreamIntake:
@@ -82,6 +81,7 @@ class StreamIntake:
         self._stopped = asyncio.Event()
         self._claimed_at = 0.0
         self._read_count = READ_MAX
+        self._turns = Turns(queue, stream=self._stream, group=self._group)
 
     async def run(self) -> None:
         """Read until stopped; connects again for ever."""
@@ -108,8 +108,9 @@ class StreamIntake:
 
     async def _process_next(self) -> None:
         try:
-            entries = await self._read()
-            for batch in slices(entries, bytes_max=BATCH_BYTES):
+            for batch in slices(await self._turns.take(), bytes_max=BATCH_BYTES):
+                await self._process(batch, in_turn=True)
+            for batch in slices(await self._read(), bytes_max=BATCH_BYTES):
                 await self._process(batch)
         except ResponseError as exc:
             if not str(exc).startswith(_NO_GROUP):
@@ -127,16 +128,51 @@ class StreamIntake:
                 log.info("intake.claimed", entries=len(entries))
                 self._claimed_at = 0.0
                 return list(entries)
+        if self._turns.is_full:
+            await asyncio.sleep(WAITING_BLOCK_MS / 1000)
+            return []
+        block_ms = WAITING_BLOCK_MS if self._turns.anybody_waits else BLOCK_MS
         streams = await self._queue.xreadgroup(
-            self._group, self._consumer, {self._stream: ">"}, count=self._read_count, block=BLOCK_MS
+            self._group, self._consumer, {self._stream: ">"}, count=self._read_count, block=block_ms
         )
         return [entry for _, entries in streams or () for entry in entries]
 
-    async def _process(self, entries: Sequence[Entry]) -> None:
+    async def _process(self, entries: Sequence[Entry], *, in_turn: bool = False) -> None:
+        """Commit a batch and acknowledge it, without what has to wait for its turn. ``in_turn``: its turn has come."""
         largest = max(size_of(entry) for entry in entries)
         self._read_count = max(1, min(READ_MAX, 2 * BATCH_BYTES // max(1, largest)))
         started = time.perf_counter()
-        events: list[tuple[bytes, Fields, Event]] = []
+        events, rejected = self._judge(entries)
+        waiting: frozenset[bytes] = frozenset()
+        if not in_turn:
+            waiting, in_turn = await self._wait_for_turn(events, first=entries[0][0])
+        try:
+            rejected += await self._commit([item for item in events if item[0] not in waiting], in_turn=in_turn)
+        except NotInTurnError:
+            # A webhook became ordered a moment ago, so which of these wait is known only now.
+            await self._process(entries)
+            return
+        if rejected:
+            await self._keep([rejection_of(self._stream, item) for item in rejected])
+        done = [entry_id for entry_id, _ in entries if entry_id not in waiting]
+        if done:
+            await self._acknowledge(done, rejected)
+        self._metrics.read.inc(len(done))
+        self._metrics.seconds.observe(time.perf_counter() - started)
+
+    async def _wait_for_turn(self, events: Sequence[Parsed], *, first: bytes) -> tuple[frozenset[bytes], bool]:
+        """Return the entries that have to wait, and whether the others are known to be in their turn."""
+        wanted = await self._acceptance.wanted_in_order([event for _, _, event in events])
+        ordered = [
+            (entry_id, fields) for (entry_id, fields, _), in_order in zip(events, wanted, strict=True) if in_order
+        ]
+        if not ordered or await self._turns.have_come(ordered, first=first):
+            return frozenset(), bool(ordered)
+        return frozenset(entry_id for entry_id, _ in ordered), False
+
+    def _judge(self, entries: Sequence[Entry]) -> tuple[list[Parsed], list[Rejected]]:
+        """Return the events of entries, and what cannot be accepted."""
+        events: list[Parsed] = []
         rejected: list[Rejected] = []
         now = datetime.now(UTC)
         for entry_id, fields in entries:
@@ -146,19 +182,13 @@ class StreamIntake:
             try:
                 events.append((entry_id, fields, self._parse(entry_id, fields, now)))
             except InvalidEventError as exc:
-                rejected.append(_rejected(entry_id, fields, exc))
+                rejected.append(rejected_of(entry_id, fields, exc))
             except Exception:
                 # An entry that we cannot even judge must not stop the others; it waits on the rejected stream.
                 log.exception("intake.entry_not_judged", entry_id=entry_id.decode())
                 detail = "the entry could not be judged; the fault is ours and was logged"
                 rejected.append(Rejected(entry_id=entry_id, fields=fields, code="internal_error", detail=detail))
-        if events:
-            rejected += await self._commit(events)
-        if rejected:
-            await self._keep([_rejection(self._stream, item) for item in rejected])
-        await self._acknowledge([entry_id for entry_id, _ in entries], rejected)
-        self._metrics.read.inc(len(entries))
-        self._metrics.seconds.observe(time.perf_counter() - started)
+        return events, rejected
 
     def _parse(self, entry_id: bytes, fields: Fields, now: datetime) -> Event:
         if fields.keys() != {FIELD}:
@@ -166,16 +196,19 @@ class StreamIntake:
             raise InvalidEventError("invalid_entry", [{"pointer": "", "detail": detail}])
         return parse_streamed(fields[FIELD], default_id=default_event_id(self._stream, entry_id), now=now)
 
-    async def _commit(self, events: Sequence[tuple[bytes, Fields, Event]]) -> list[Rejected]:
-        """Accept a batch; try until the database takes it, or says that an event itself is what it cannot take."""
+    async def _commit(self, events: Sequence[Parsed], *, in_turn: bool) -> list[Rejected]:
+        """Accept a batch; try until the database takes it, or says that an event itself is what it cannot take.
+
+        Raises NotInTurnError, with nothing accepted, where an event has to be in its turn and is not known to be.
+        """
         failures = 0
-        while True:
+        while events:
             try:
-                acceptance = await self._acceptance.accept([event for _, _, event in events])
+                acceptance = await self._acceptance.accept([event for _, _, event in events], in_turn=in_turn)
             except (SQLAlchemyError, OSError, RealmKeepsChangingError) as exc:
                 if refuses_data(exc) or (takes_too_long(exc) and len(events) > 1):
                     log.warning("intake.batch_halved", reason=type(exc).__name__, events=len(events))
-                    return await self._commit_halves(events)
+                    return await self._commit_halves(events, in_turn=in_turn)
                 log.warning("intake.waiting", reason=type(exc).__name__, events=len(events))
                 await asyncio.sleep(_backoff(failures))
                 failures += 1
@@ -183,15 +216,17 @@ class StreamIntake:
             self._metrics.accepted.inc(acceptance.accepted)
             self._metrics.duplicates.inc(acceptance.duplicates)
             self._accepted(acceptance.webhooks)
-            return []
+            break
+        return []
 
-    async def _commit_halves(self, events: Sequence[tuple[bytes, Fields, Event]]) -> list[Rejected]:
+    async def _commit_halves(self, events: Sequence[Parsed], *, in_turn: bool) -> list[Rejected]:
         """Find the event that the database does not take, or commit in smaller steps what takes too long at once."""
         if len(events) == 1:
             entry_id, fields, _ = events[0]
             return [Rejected(entry_id=entry_id, fields=fields, code="not_storable", detail="the database refused it")]
         middle = len(events) // 2
-        return [*await self._commit(events[:middle]), *await self._commit(events[middle:])]
+        first = await self._commit(events[:middle], in_turn=in_turn)
+        return [*first, *await self._commit(events[middle:], in_turn=in_turn)]
 
     async def _acknowledge(self, entry_ids: Sequence[bytes], rejected: Sequence[Rejected]) -> None:
         """Take entries off the stream, rejected ones with a copy on the rejected stream. All or nothing."""
@@ -237,48 +272,6 @@ class StreamIntake:
 def takes_too_long(exc: BaseException) -> bool:
     """Tell whether a statement was ended for its duration; a smaller one may pass. One event alone is tried until it does."""
     return isinstance(exc, DBAPIError) and getattr(exc.orig, "sqlstate", None) == _QUERY_CANCELLED
-
-
-def size_of(entry: Entry) -> int:
-    """Return the bytes of an entry's fields; an entry deleted meanwhile has none."""
-    return sum(len(name) + len(value) for name, value in (entry[1] or {}).items())
-
-
-def slices(entries: Sequence[Entry], *, bytes_max: int) -> Iterator[Sequence[Entry]]:
-    """Cut entries into runs of at most ``bytes_max`` bytes, or of one entry where that alone is larger."""
-    start, size = 0, 0
-    for index, entry in enumerate(entries):
-        size += size_of(entry)
-        if size > bytes_max and index > start:
-            yield entries[start:index]
-            start, size = index, size_of(entry)
-    if entries:
-        yield entries[start:]
-
-
-def default_event_id(stream: str, entry_id: bytes) -> str:
-    """Return the id of an event that came without one: the same each time the entry is read, so it is one event."""
-    milliseconds = int(entry_id.partition(b"-")[0])
-    digest = hashlib.sha256(stream.encode() + b"\0" + entry_id).digest()
-    tail = int.from_bytes(digest[:10], "big") & ((1 << 76) - 1)
-    bits = ((milliseconds & ((1 << 48) - 1)) << 80) | (0x7 << 76) | tail
-    return typeids.encode("evt", UUID(int=(bits & ~(0b11 << 62)) | (0b10 << 62)))
-
-
-def _rejected(entry_id: bytes, fields: Fields, exc: InvalidEventError) -> Rejected:
-    detail = "; ".join(f"{error['pointer'] or '(event)'}: {error['detail']}" for error in exc.errors[:10])
-    return Rejected(entry_id=entry_id, fields=fields, code=exc.code, detail=detail)
-
-
-def _rejection(stream: str, item: Rejected) -> Rejection:
-    return Rejection(
-        source=stream,
-        entry_id=item.entry_id.decode(),
-        reason=item.code,
-        detail=item.detail,
-        body=item.fields[FIELD] if item.fields.keys() == {FIELD} else body_of_fields(item.fields),
-        default_event_id=default_event_id(stream, item.entry_id),
-    )
 
 
 def _backoff(failures: int) -> float:

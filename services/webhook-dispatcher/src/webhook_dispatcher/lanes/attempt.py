@@ -64,6 +64,7 @@ def _record_of(claimed: Claimed, target: Target, sent: Sent, *, probe: bool) -> 
         response_truncated=sent.response_truncated,
         own_fault=isinstance(sent.outcome, OwnFault),
         gone=isinstance(decision, Retry) and decision.disable,
+        ordered=target.ordered,
     )
 
 

@@ -185,7 +185,11 @@ class Engine:
         self._resources.wake_ups.publish_soon([item for item in webhooks if not self._leases.serves(item)])
 
     def _after_records(self, records: Sequence[Record]) -> None:
-        """Time the retries of the near future to the moment; the others are found by the look of each second."""
+        """Time the retries of the near future to the moment; the others are found by the look of each second.
+
+        What ended for an ordered webhook may have let the next one of its key go.
+        """
+        self._pump.wake(record.claimed.webhook_id for record in records if record.ordered)
         for record in records:
             if record.next_attempt_after is not None:
                 seconds = record.next_attempt_after.total_seconds()

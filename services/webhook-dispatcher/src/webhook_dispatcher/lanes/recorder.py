@@ -5,7 +5,7 @@ alone by the statement itself.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -48,8 +48,40 @@ class RecorderMetrics:
         )
 
 
+class _Line:
+    """Outcomes that wait to be written, and those that are being written."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Record] = []
+        self.writing: Sequence[Record] = ()
+        self.arrived = asyncio.Event()
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    def put(self, record: Record) -> None:
+        self.waiting.append(record)
+        self.arrived.set()
+        self.idle.clear()
+
+    async def run(self, write: Callable[[Sequence[Record]], Awaitable[None]]) -> None:
+        while True:
+            await self.arrived.wait()
+            await asyncio.sleep(COLLECT_SECONDS)
+            self.writing, self.waiting = self.waiting[:BATCH_MAX], self.waiting[BATCH_MAX:]
+            if not self.waiting:
+                self.arrived.clear()
+            await write(self.writing)
+            self.writing = ()
+            if not self.waiting:
+                self.idle.set()
+
+
 class Recorder:
-    """One per worker. ``disable_gone`` disables webhooks whose destination answered 410."""
+    """One per worker. ``disable_gone`` disables webhooks whose destination answered 410.
+
+    Outcomes for ordered webhooks are written apart from the others: ending one takes its turn at the row of its key, which
+    whoever accepts events for the key may hold just then, and nobody else's outcomes wait for that.
+    """
 
     def __init__(
         self,
@@ -63,42 +95,36 @@ class Recorder:
         self._disable_gone = disable_gone
         self._metrics = metrics
         self._recorded = recorded
-        self._waiting: list[Record] = []
-        self._writing: Sequence[Record] = ()
-        self._arrived = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._unordered = _Line()
+        self._ordered = _Line()
 
     def put(self, record: Record) -> None:
         """Take an outcome; it is written soon."""
-        self._waiting.append(record)
-        self._arrived.set()
-        self._idle.clear()
+        (self._ordered if record.ordered else self._unordered).put(record)
 
     def unrecorded(self) -> list[UUID]:
         """Return the deliveries whose outcome is not written yet."""
-        return [record.claimed.id for record in (*self._waiting, *self._writing)]
+        return [record.claimed.id for record in self._held()]
 
     def busy_webhooks(self) -> list[UUID]:
         """Return the webhooks with an outcome that is not written yet."""
-        return [record.claimed.webhook_id for record in (*self._waiting, *self._writing)]
+        return [record.claimed.webhook_id for record in self._held()]
 
     async def drain(self) -> None:
         """Wait until all outcomes are written."""
-        await self._idle.wait()
+        await self._unordered.idle.wait()
+        await self._ordered.idle.wait()
 
     async def run(self) -> None:
         """Write until cancelled."""
-        while True:
-            await self._arrived.wait()
-            await asyncio.sleep(COLLECT_SECONDS)
-            self._writing, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
-            if not self._waiting:
-                self._arrived.clear()
-            await self._write(self._writing)
-            self._writing = ()
-            if not self._waiting:
-                self._idle.set()
+        async with asyncio.TaskGroup() as group:
+            for line in (self._unordered, self._ordered):
+                group.create_task(line.run(self._write))
+
+    def _held(self) -> Iterator[Record]:
+        for line in (self._unordered, self._ordered):
+            yield from line.waiting
+            yield from line.writing
 
     async def _write(self, records: Sequence[Record]) -> None:
         recorded = await self._write_until_taken(records)

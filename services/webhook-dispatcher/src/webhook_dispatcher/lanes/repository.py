@@ -54,6 +54,8 @@ class Record:
     """Whether it says nothing of the destination."""
     gone: bool = False
     """Whether the destination answered 410 Gone."""
+    ordered: bool = False
+    """Whether the webhook is, so that another delivery may wait for the end of this one."""
 
 
 # OFFSET 0 keeps the planner to this order: from the few webhooks asked for, by primary keys, never over whole lanes or tables;
@@ -252,7 +254,7 @@ async def load_webhooks(connection: AsyncConnection, ids: Sequence[UUID]) -> Seq
             """
             SELECT w.id, w.tenant_id, w.revision, w.name, w.url, w.format, w.crm_signature,
                 w.signature_header, w.sealed_headers, w.retry_delays_seconds, w.timeout_seconds, w.max_in_flight,
-                w.rate_per_second, w.enabled_at, w.recovered_at,
+                w.rate_per_second, w.ordered, w.enabled_at, w.recovered_at,
                 s.ids AS secret_ids, s.sealed AS sealed_secrets, s.expiries AS secret_expiries,
                 s.kinds AS secret_kinds
             FROM webhooks w CROSS JOIN LATERAL (

@@ -14,7 +14,7 @@ from sqlalchemy.types import BigInteger, Integer, Text
 from shared.access import Realm
 
 _COLUMNS = """id, tenant_id, environment, lane, revision, name, url, events, trigger, format, crm_signature,
-    signature_header, sealed_headers, retry_delays_seconds, timeout_seconds, max_in_flight, rate_per_second, description,
+    signature_header, sealed_headers, retry_delays_seconds, timeout_seconds, max_in_flight, rate_per_second, ordered, description,
     metadata, status, disabled_reason, disabled_at, created_at, created_by, updated_at,
     (SELECT json_agg(json_build_object('public_key', s.public_key, 'expires_at', s.expires_at) ORDER BY s.id DESC)
      FROM webhook_secrets s WHERE s.webhook_id = webhooks.id AND s.kind = 'ed25519'
@@ -27,7 +27,7 @@ _TYPES: Mapping[str, Any] = {
 }
 _CHANGEABLE = frozenset(
     {"name", "url", "events", "trigger", "crm_signature", "signature_header", "sealed_headers", "retry_delays_seconds"}
-    | {"timeout_seconds", "max_in_flight", "rate_per_second", "description", "metadata"}
+    | {"timeout_seconds", "max_in_flight", "rate_per_second", "ordered", "description", "metadata"}
     | {"status", "disabled_reason", "disabled_at", "enabled_at"}
     | {"failing_since", "failures_in_a_row", "breaker_opened_at", "probe_at", "probe_delay_seconds", "recovered_at"}
 )
@@ -62,6 +62,7 @@ class Webhook:
     timeout_seconds: int
     max_in_flight: int
     rate_per_second: int | None
+    ordered: bool
     description: str | None
     metadata: dict[str, Any]
     status: Literal["enabled", "disabled"]

@@ -205,7 +205,6 @@ def _shown(webhook: Webhook, headers: dict[str, str]) -> schemas.WebhookOut:
         ed25519=bool(webhook.public_keys),
         public_keys=_public_keys(webhook.public_keys),
         headers={name: MASK if _may_be_credential(name, value) else value for name, value in headers.items()},
-        ordered=False,
     )
 
 
@@ -213,9 +212,7 @@ def _may_be_credential(name: str, value: str) -> bool:
     return bool(_CREDENTIAL_NAME.search(name) or _CREDENTIAL_VALUE.search(value))
 
 
-_PLAIN_FIELDS = frozenset(schemas.WebhookOut.model_fields) - {
-    *("enabled", "headers", "ordered", "ed25519", "public_keys")
-}
+_PLAIN_FIELDS = frozenset(schemas.WebhookOut.model_fields) - {*("enabled", "headers", "ed25519", "public_keys")}
 
 
 def _secret(revealed: RevealedSecret) -> schemas.SecretOut:

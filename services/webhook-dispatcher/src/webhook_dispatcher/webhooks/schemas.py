@@ -62,6 +62,14 @@ Delays = Annotated[
 ]
 TimeoutSeconds = Annotated[StrictInt, Field(ge=1, le=30)]
 MaxInFlight = Annotated[StrictInt, Field(ge=1, le=200)]
+Ordered = Annotated[
+    StrictBool,
+    Field(
+        description="Deliveries of events with the same `ordering_key`, or else the same `subject`, are sent one after the other,"
+        " in the order in which their events were accepted; one that is retried holds up those behind it, until it has been"
+        " delivered, has failed or was cancelled. Holds for events accepted since it was switched on; a resend stands outside."
+    ),
+]
 RatePerSecond = Annotated[StrictInt, Field(ge=1, le=10_000)]
 Description = Annotated[str, Field(max_length=1024), AfterValidator(_text)]
 Metadata = Annotated[dict[str, str], Field(max_length=METADATA_KEYS_MAX), AfterValidator(_metadata)]
@@ -112,14 +120,14 @@ class WebhookIn(_Strict):
     timeout_seconds: TimeoutSeconds | None = Field(default=None, description="15 by default; 10 for format crm.")
     max_in_flight: MaxInFlight = 20
     rate_per_second: RatePerSecond | None = None
-    ordered: Literal[False] = Field(default=False, description="Ordering per subject is not offered yet.")
+    ordered: Ordered = False
     description: Description | None = None
     metadata: Metadata = Field(default_factory=dict)
 
 
 _NEVER_NULL = (
     *("name", "url", "events", "trigger", "crm_signature", "headers", "retry_delays_seconds", "timeout_seconds"),
-    *("max_in_flight", "metadata", "ed25519"),
+    *("max_in_flight", "ordered", "metadata", "ed25519"),
 )
 
 
@@ -151,6 +159,7 @@ class WebhookPatch(_Strict):
     timeout_seconds: TimeoutSeconds | None = None
     max_in_flight: MaxInFlight | None = None
     rate_per_second: RatePerSecond | None = None
+    ordered: Ordered | None = None
     description: Description | None = None
     metadata: Metadata | None = None
 

@@ -68,7 +68,7 @@ class Webhooks:
         if await repository.count_locked(session, realm=caller.realm) >= WEBHOOKS_MAX:
             raise WebhookLimitReached
         webhook_id = typeids.new_id()
-        values = wanted.model_dump(exclude={"secret", "enabled", "ed25519", "headers", "ordered", "timeout_seconds"})
+        values = wanted.model_dump(exclude={"secret", "enabled", "ed25519", "headers", "timeout_seconds"})
         default = _TIMEOUT_SECONDS_DEFAULT_CRM if wanted.format == "crm" else _TIMEOUT_SECONDS_DEFAULT
         webhook = await repository.insert(
             session,
