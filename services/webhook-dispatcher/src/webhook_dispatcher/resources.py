@@ -24,6 +24,7 @@ from webhook_dispatcher.events.event import BATCH_BYTES_MAX
 from webhook_dispatcher.events.service import EventAcceptance
 from webhook_dispatcher.lanes.wake_up import WakeUps
 from webhook_dispatcher.maintenance.partitions import Partitions
+from webhook_dispatcher.retention.service import Retention, RetentionSettings
 from webhook_dispatcher.settings import Settings
 from webhook_dispatcher.webhooks.service import Webhooks
 
@@ -67,6 +68,7 @@ class WorkerResources:
     keyring: SealingKeyring
     egress: EgressClient
     partitions: Partitions
+    retention: Retention
     acceptance: EventAcceptance
     wake_ups: WakeUps
 
@@ -148,6 +150,15 @@ async def open_worker_resources(settings: Settings, registry: CollectorRegistry)
             keyring=keyring,
             egress=egress,
             partitions=Partitions(database, registry),
+            retention=Retention(
+                database,
+                RetentionSettings(
+                    history_days=settings.retention_days,
+                    rejected_event_days=settings.rejected_event_days,
+                    first_match_days=settings.first_match_days,
+                ),
+                registry,
+            ),
             acceptance=EventAcceptance(database),
             wake_ups=WakeUps(queues[2]),
         )

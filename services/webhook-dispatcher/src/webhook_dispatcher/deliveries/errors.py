@@ -1,4 +1,7 @@
-"""Named facts about deliveries. Tree: Problem ── DeliveryNotCancellable, DeliveryInFlight, DeliveryWebhookDeleted 409."""
+"""Named facts about deliveries.
+
+Tree: Problem ── DeliveryNotCancellable, DeliveryInFlight, DeliveryWebhookDeleted, PayloadRedacted 409.
+"""
 
 from shared.problems import Conflict
 
@@ -22,3 +25,12 @@ class DeliveryWebhookDeleted(Conflict):
 
     code, title = "webhook_deleted", "Webhook deleted"
     default_detail = "The webhook of this delivery was deleted; there is nothing to send to."
+
+
+class PayloadRedacted(Conflict):
+    """The payload of the delivery's event was redacted: what was sent cannot be sent again."""
+
+    code, title = "payload_redacted", "Payload redacted"
+    default_detail = (
+        "The payload of this event was redacted, as this tenant's retention wants it; it cannot be sent again."
+    )

@@ -12,7 +12,12 @@ from shared.pagination import Page, page_of
 from shared.problems import NotFound, problem_responses
 from shared.request_body import StrictRoute
 from webhook_dispatcher.deliveries import repository, schemas, service
-from webhook_dispatcher.deliveries.errors import DeliveryInFlight, DeliveryNotCancellable, DeliveryWebhookDeleted
+from webhook_dispatcher.deliveries.errors import (
+    DeliveryInFlight,
+    DeliveryNotCancellable,
+    DeliveryWebhookDeleted,
+    PayloadRedacted,
+)
 from webhook_dispatcher.deliveries.repository import Attempt, Delivery
 from webhook_dispatcher.resources import ApiResources, api_resources
 from webhook_dispatcher.webhooks.errors import WebhookDisabled
@@ -48,7 +53,7 @@ async def get_delivery(
 @router.post(
     "/{delivery_id}/resend",
     status_code=202,
-    responses=problem_responses(NotFound, WebhookDisabled, DeliveryInFlight, DeliveryWebhookDeleted),
+    responses=problem_responses(NotFound, WebhookDisabled, DeliveryInFlight, DeliveryWebhookDeleted, PayloadRedacted),
     summary="Send a delivery again",
 )
 async def resend_delivery(

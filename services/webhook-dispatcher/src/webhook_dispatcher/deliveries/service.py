@@ -10,7 +10,12 @@ from shared.access import Caller, Realm
 from shared.problems import NotFound
 from webhook_dispatcher.audit import repository as audit
 from webhook_dispatcher.deliveries import repository
-from webhook_dispatcher.deliveries.errors import DeliveryInFlight, DeliveryNotCancellable, DeliveryWebhookDeleted
+from webhook_dispatcher.deliveries.errors import (
+    DeliveryInFlight,
+    DeliveryNotCancellable,
+    DeliveryWebhookDeleted,
+    PayloadRedacted,
+)
 from webhook_dispatcher.deliveries.repository import Attempt, Delivery, LedgerCounts
 from webhook_dispatcher.deliveries.schemas import LedgerOut
 from webhook_dispatcher.webhooks import repository as webhooks
@@ -24,13 +29,18 @@ async def show(session: AsyncSession, realm: Realm, delivery_id: UUID) -> tuple[
 
 
 async def resend(session: AsyncSession, caller: Caller, delivery_id: UUID) -> Delivery:
-    """Make a delivery due now; raises NotFound, WebhookDisabled, DeliveryInFlight, DeliveryWebhookDeleted."""
+    """Make a delivery due now.
+
+    Raises NotFound, WebhookDisabled, DeliveryInFlight, DeliveryWebhookDeleted, PayloadRedacted.
+    """
     delivery = await _find(session, caller.realm, delivery_id)
     webhook = await webhooks.find(session, realm=caller.realm, webhook_id=delivery.webhook_id, for_update=True)
     if webhook is None:
         raise DeliveryWebhookDeleted
     if webhook.status == "disabled":
         raise WebhookDisabled
+    if await repository.is_redacted(session, delivery_id=delivery_id):
+        raise PayloadRedacted
     if not await repository.send_again(session, delivery_id=delivery_id):
         raise DeliveryInFlight
     await webhooks.hasten_probe(session, webhook_id=webhook.id)

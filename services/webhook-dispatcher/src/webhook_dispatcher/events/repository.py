@@ -93,6 +93,7 @@ class StoredEvent:
     matched: int
     test: bool
     transaction: int
+    redacted_at: datetime | None
 
 
 async def accept(
@@ -196,7 +197,9 @@ async def insert_test_event(session: AsyncSession, *, event: Event, webhook_id: 
     )
 
 
-_EVENT_COLUMNS = "id, event_id, environment, type, subject, occurred_at, payload, matched, test, transaction"
+_EVENT_COLUMNS = (
+    "id, event_id, environment, type, subject, occurred_at, payload, matched, test, transaction, redacted_at"
+)
 
 
 async def find(session: AsyncSession, *, realm: Realm, event_id: str) -> StoredEvent | None:

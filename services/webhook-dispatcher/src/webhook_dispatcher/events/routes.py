@@ -169,6 +169,7 @@ def _shown(event: repository.StoredEvent) -> dict[str, Any]:
         matched=event.matched,
         data={},
         body=event.payload.decode(),
+        redacted_at=event.redacted_at,
     ).model_dump(mode="json")
     return {**shown, "data": orjson.Fragment(data_of(event.payload, test=event.test))}
 
