@@ -19,7 +19,7 @@ from webhook_dispatcher.deliveries import repository as deliveries
 from webhook_dispatcher.deliveries.routes import shown_delivery
 from webhook_dispatcher.event_types.errors import UnknownEventType
 from webhook_dispatcher.events import repository, schemas
-from webhook_dispatcher.events.errors import InvalidEvent, TooManyDeliveries
+from webhook_dispatcher.events.errors import DataBreaksSchema, InvalidEvent, TooManyDeliveries
 from webhook_dispatcher.events.event import BATCH_BYTES_MAX, data_of
 from webhook_dispatcher.events.settled import SettledPosition
 from webhook_dispatcher.resources import ApiResources, api_resources
@@ -64,7 +64,8 @@ _BODY: dict[str, Any] = {
     status_code=202,
     response_model=schemas.PublishedOut,
     responses=problem_responses(
-        InvalidEvent, TooManyDeliveries, UnknownEventType, IdempotencyInProgress, IdempotencyMismatch
+        *(InvalidEvent, DataBreaksSchema, TooManyDeliveries, UnknownEventType),
+        *(IdempotencyInProgress, IdempotencyMismatch),
     ),
     openapi_extra=_BODY,
     summary="Publish one event or a batch",

@@ -183,7 +183,11 @@ class StreamIntake:
             self._metrics.accepted.inc(acceptance.accepted)
             self._metrics.duplicates.inc(acceptance.duplicates)
             self._accepted(acceptance.webhooks)
-            return []
+            return [
+                _rejected(entry_id, fields, acceptance.refused[event.id])
+                for entry_id, fields, event in events
+                if event.id in acceptance.refused
+            ]
 
     async def _commit_halves(self, events: Sequence[tuple[bytes, Fields, Event]]) -> list[Rejected]:
         """Find the event that the database does not take, or commit in smaller steps what takes too long at once."""
