@@ -51,3 +51,9 @@ class Settings(ServiceSettings):
 
     disable_after_days: float = Field(default=5.0, ge=0, le=365)
     """How long a webhook may fail without a success before it is disabled; 0 = never."""
+
+    traces_url: str = ""
+    """Where traces are sent by OTLP over HTTP, such as ``http://collector:4318/v1/traces``; empty = nowhere."""
+
+    traces_share: float = Field(default=0.1, ge=0, le=1)
+    """How many of the traces that begin with us are sent; whether others are is their publisher's choice."""

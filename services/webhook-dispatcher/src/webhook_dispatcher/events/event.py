@@ -71,6 +71,8 @@ class Event:
     """Where the event stands in the body it came with."""
     own_type: bool = False
     """Whether its type is none of the built-in ones: then it is still to be found, and ``data`` to be checked."""
+    traceparent: str | None = None
+    """The trace it belongs to, see ``tracing``."""
 
 
 class _EventIn(msgspec.Struct, forbid_unknown_fields=True):

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from webhook_dispatcher.events.event import Event, InvalidEventError, parse_publ
 from webhook_dispatcher.events.fan_out import RealmWebhooks, parts, plan
 from webhook_dispatcher.events.grouping import Groups
 from webhook_dispatcher.events.own_types import OwnTypes
+from webhook_dispatcher.tracing import OFF, Tracing
 
 _REALMS_MAX = 10_000
 _GROUPED_EVENTS_MAX = 20
@@ -56,35 +57,51 @@ class Published:
 class EventAcceptance:
     """Accepts events into the database; used by the HTTP route and by the stream's intake alike."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, tracing: Tracing = OFF) -> None:
         self._database = database
+        self._tracing = tracing
         self._realms: OrderedDict[Realm, RealmWebhooks] = OrderedDict()
         self._own_types = OwnTypes()
         self._groups: Groups[Event, Acceptance] = Groups(self._accept_together)
 
     async def publish(
-        self, body: bytes, *, realm: Realm, now: datetime, session: AsyncSession | None = None
+        self,
+        body: bytes,
+        *,
+        realm: Realm,
+        now: datetime,
+        session: AsyncSession | None = None,
+        traceparent: str | None = None,
     ) -> Published:
         """Accept the events of an HTTP body, all or none: at once, or within the transaction of ``session``.
+
+        ``traceparent`` is the publisher's, if it is well formed.
 
         Raises InvalidEvent, DataBreaksSchema, UnknownEventType, PayloadTooLarge or TooManyDeliveries for what stands in it,
         ServiceUnavailable to try again.
         """
         try:
-            events = parse_published(body, realm=realm, now=now)
-            if session is not None:
-                connection = await session.connection()
-                acceptance = await self._accept_body(connection, events)
-            elif self._is_small(events, realm):
-                acceptance = await self._groups.join(events)
-            else:
-                async with self._database.autocommit() as connection:
-                    acceptance = await self._accept_body(connection, events)
+            with self._tracing.span("events.publish", traceparent) as carried:
+                events = parse_published(body, realm=realm, now=now)
+                if carried is not None:
+                    events = [replace(event, traceparent=carried) for event in events]
+                acceptance = await self._accept_published(events, realm=realm, session=session)
             return Published(acceptance=acceptance, ids=[event.event_id for event in events])
         except InvalidEventError as exc:
             raise refusal_of(exc) from exc
         except RealmKeepsChangingError as exc:
             raise ServiceUnavailable from exc
+
+    async def _accept_published(
+        self, events: Sequence[Event], *, realm: Realm, session: AsyncSession | None
+    ) -> Acceptance:
+        if session is not None:
+            connection = await session.connection()
+            return await self._accept_body(connection, events)
+        if self._is_small(events, realm):
+            return await self._groups.join(events)
+        async with self._database.autocommit() as connection:
+            return await self._accept_body(connection, events)
 
     async def accept(self, events: Sequence[Event]) -> Acceptance:
         """Commit the new ones of ``events`` with their deliveries; when this returns they are durable, but for the refused.
@@ -94,6 +111,8 @@ class EventAcceptance:
         carry ids.
         """
         done: list[Acceptance] = []
+        if self._tracing.is_on:
+            events = [self._begin_trace(event) for event in events]
         async with self._database.autocommit() as connection:
             webhooks = await self._webhooks_of(connection, events)
             weights = [len(webhooks[event.realm].matching(event.type)) for event in events]
@@ -113,6 +132,10 @@ class EventAcceptance:
             webhooks=list({webhook: None for item in done for webhook in item.webhooks}),
             refused={event: fault for item in done for event, fault in item.refused.items()},
         )
+
+    def _begin_trace(self, event: Event) -> Event:
+        with self._tracing.span("event.accept", event.traceparent) as carried:
+            return replace(event, traceparent=carried)
 
     def _is_small(self, events: Sequence[Event], realm: Realm) -> bool:
         """Tell whether events may share a statement, as far as is known without asking the database."""
