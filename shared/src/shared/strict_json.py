@@ -11,6 +11,7 @@ from typing import Any
 import jiter
 
 DEPTH_MAX = 64
+_NO_DECIMAL = "Internal error"
 
 
 class MalformedJsonError(ValueError):
@@ -22,16 +23,25 @@ class MalformedJsonError(ValueError):
         self.pointer = pointer
 
 
-def loads(data: bytes) -> Any:
+def loads(data: bytes, *, decimals: bool = False) -> Any:
     """Parse ``data`` (RFC 8259, UTF-8). Fractions come as exact text (LosslessFloat), integers exactly.
+
+    With ``decimals`` fractions come as Decimal, unless one has an exponent that is none of a Decimal.
 
     Raises MalformedJsonError with the place of the fault.
     """
     if not data.strip():
         raise MalformedJsonError("the body is empty")
     try:
-        value = jiter.from_json(data, allow_inf_nan=False, catch_duplicate_keys=True, float_mode="lossless-float")
+        value = jiter.from_json(
+            data,
+            allow_inf_nan=False,
+            catch_duplicate_keys=True,
+            float_mode="decimal" if decimals else "lossless-float",
+        )
     except ValueError as exc:
+        if decimals and str(exc).startswith(_NO_DECIMAL):
+            return loads(data)
         raise _explain(data, str(exc)) from exc
     # Only a document with many brackets can be deep, only one with the escape can hold a NUL: both walks are rare.
     if data.count(b"[") + data.count(b"{") > DEPTH_MAX or b"\\u0000" in data:

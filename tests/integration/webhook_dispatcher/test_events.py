@@ -34,6 +34,7 @@ async def test_an_event_is_shown_as_it_was_published(tenant: Tenant) -> None:
         "occurred_at": "2026-07-01T12:00:00.250000Z",
         "test": False,
         "matched": 2,
+        "redacted_at": None,
         "data": {"id": "r1", "withdrawal_amount": "250.00"},
         "body": '{"id":"wr-1","type":"withdrawal.approved.node.1","timestamp":"2026-07-01T12:00:00.250000Z",'
         '"subject":"subject-1","data":{"id":"r1","withdrawal_amount":"250.00"}}',

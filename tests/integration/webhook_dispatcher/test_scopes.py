@@ -24,6 +24,9 @@ CALLS = [
     ("POST", f"/v1/webhooks/{WEBHOOK}/test", "webhooks:write", 404),
     ("GET", "/v1/event-types", "webhooks:read", 200),
     ("GET", "/v1/event-types/kyc.rejected", "webhooks:read", 200),
+    ("POST", "/v1/event-types", "webhooks:write", 201),
+    ("PATCH", "/v1/event-types/kyc.rejected", "webhooks:write", 409),
+    ("DELETE", "/v1/event-types/kyc.rejected", "webhooks:write", 409),
     ("POST", "/v1/events", "events:publish", 202),
     ("GET", "/v1/events", "events:read", 200),
     ("GET", "/v1/events/nope", "events:read", 404),
@@ -44,6 +47,8 @@ BODIES = {
     ("POST", "/v1/webhooks"): {"name": "x", "url": URL, "events": ["*"]},
     ("PATCH", f"/v1/webhooks/{WEBHOOK}"): {"name": "x"},
     ("POST", f"/v1/webhooks/{WEBHOOK}/test"): {"event_type": "payment.failed"},
+    ("POST", "/v1/event-types"): {"name": "acme.x", "description": "x", "json_schema": {}, "example": {}},
+    ("PATCH", "/v1/event-types/kyc.rejected"): {"description": "x"},
     ("POST", "/v1/events"): payment(1),
     ("POST", f"/v1/webhooks/{WEBHOOK}/recover"): {"from": "2026-01-01T00:00:00Z"},
 }

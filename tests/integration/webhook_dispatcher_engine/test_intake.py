@@ -256,3 +256,37 @@ async def test_a_batch_that_takes_too_long_is_committed_in_smaller_steps(dispatc
     await hook.until_received(9)
     await dispatcher.until_settled(events=9)
     assert await dispatcher.queue.xlen(f"{dispatcher.settings.stream}:rejected") == 0
+
+
+async def test_own_types_and_broken_schemas_on_the_stream(dispatcher: Dispatcher, engine: Engine) -> None:
+    """What fits is delivered, what does not is set aside with reason and place; after a change the next entry is judged anew."""
+    del engine
+    schema = {"properties": {"points": {"type": "integer"}}}
+    kind = {"name": "loyalty.points", "description": "x", "json_schema": schema, "example": {"points": 1}}
+    early = await dispatcher.add({"type": "loyalty.points", "data": {"points": 1}, "id": "early"})
+    assert await _rejected(dispatcher, 1) == [(early, "unknown_event_type", "/type")]
+    await dispatcher.call("POST", "/v1/event-types", kind, status=201)
+    hook = await dispatcher.new_hook(events=["loyalty.*", "withdrawal.*"])
+    broken = await dispatcher.add({"type": "loyalty.points", "data": {"points": "many"}, "id": "broken"})
+    built_in = await dispatcher.add(event(1, data={"status": "done"}, id="broken-too"))
+    await dispatcher.add({"type": "loyalty.points", "data": {"points": 7}, "id": "good"})
+    [received] = await hook.until_received(1)
+    assert received.webhook_id == "good"
+    told = await _rejected(dispatcher, 3)
+    assert (broken, "data_breaks_schema", "/data/points") in told
+    assert (built_in, "data_breaks_schema", "/data/status") in told
+    await dispatcher.until_settled(events=1)
+
+
+async def _rejected(dispatcher: Dispatcher, count: int) -> list[tuple[bytes, str, str]]:
+    """Wait for so many entries on the rejected stream: the id each had, its reason, and the place of the fault."""
+    stream = f"{dispatcher.settings.stream}:rejected"
+
+    async def all_there() -> bool:
+        return bool(await dispatcher.queue.xlen(stream) >= count)
+
+    await until(all_there, what=f"{count} entries are rejected")
+    return [
+        (fields[b"entry_id"], fields[b"reason"].decode(), fields[b"detail"].decode().partition(":")[0])
+        for _, fields in await dispatcher.queue.xrange(stream)
+    ]

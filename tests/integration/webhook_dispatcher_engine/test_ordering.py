@@ -11,7 +11,6 @@ import pytest
 
 from support.engine import Dispatcher, engine_settings, event, running_engine, worker_process
 from support.receiver import Answer, Hook, Received
-from webhook_dispatcher.lanes.engine import Engine
 
 KEYS = 20
 EACH = 20
@@ -44,7 +43,8 @@ async def _nothing_is_left(dispatcher: Dispatcher) -> None:
     await dispatcher.ledger()
 
 
-async def test_one_that_hangs_holds_up_its_key_alone(dispatcher: Dispatcher, engine: Engine) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("engine")
+async def test_one_that_hangs_holds_up_its_key_alone(dispatcher: Dispatcher) -> None:
     """The others of its key wait, however many slots are free; other keys flow."""
     hook = await dispatcher.new_hook(ordered=True)
     hook.answers = [Answer(hold=True)]
@@ -62,7 +62,8 @@ async def test_one_that_hangs_holds_up_its_key_alone(dispatcher: Dispatcher, eng
     await _nothing_is_left(dispatcher)
 
 
-async def test_a_retry_keeps_its_place(dispatcher: Dispatcher, engine: Engine) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("engine")
+async def test_a_retry_keeps_its_place(dispatcher: Dispatcher) -> None:
     """What is behind it waits until it has been delivered."""
     hook = await dispatcher.new_hook(ordered=True, retry_delays_seconds=[1, 1])
     hook.answers = [Answer(status=500), Answer(status=500)]
@@ -71,7 +72,8 @@ async def test_a_retry_keeps_its_place(dispatcher: Dispatcher, engine: Engine) -
     assert hook.ids() == ["a.000", "a.000", "a.000", "a.001", "a.002"]
 
 
-async def test_what_has_failed_lets_the_next_one_go(dispatcher: Dispatcher, engine: Engine) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("engine")
+async def test_what_has_failed_lets_the_next_one_go(dispatcher: Dispatcher) -> None:
     """One event that a destination never takes does not stop its key for ever."""
     hook = await dispatcher.new_hook(ordered=True, retry_delays_seconds=[])
     hook.answers = [Answer(status=500)]
@@ -95,7 +97,8 @@ async def test_a_cancelled_one_lets_the_next_one_go(dispatcher: Dispatcher) -> N
     await _nothing_is_left(dispatcher)
 
 
-async def test_a_resend_stands_outside_the_order(dispatcher: Dispatcher, engine: Engine) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("engine")
+async def test_a_resend_stands_outside_the_order(dispatcher: Dispatcher) -> None:
     """It goes at once although another one of its key hangs; one that still waits for its turn cannot be resent."""
     hook = await dispatcher.new_hook(ordered=True)
     hook.answers = [Answer(), Answer(hold=True)]
@@ -113,7 +116,8 @@ async def test_a_resend_stands_outside_the_order(dispatcher: Dispatcher, engine:
     await _nothing_is_left(dispatcher)
 
 
-async def test_the_ordering_key_goes_before_the_subject(dispatcher: Dispatcher, engine: Engine) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("engine")
+async def test_the_ordering_key_goes_before_the_subject(dispatcher: Dispatcher) -> None:
     """Two requests of one account are in order with each other; an event with neither key nor subject waits for none."""
     hook = await dispatcher.new_hook(ordered=True, events=["*"])
     hook.answers = [Answer(hold=True)]

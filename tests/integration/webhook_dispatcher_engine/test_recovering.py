@@ -8,18 +8,25 @@ import pytest
 
 from shared import typeids
 from support.engine import Dispatcher, event, running_engine, until, worker_process
-from support.receiver import Answer, Hook
+from support.receiver import Hook
+
+_FAIL_ALL = """
+    WITH ended AS (
+        DELETE FROM deliveries RETURNING id, webhook_id, event, tenant_id, environment
+    ), noted AS (
+        INSERT INTO attempts (delivery_id, number, id, started_at, outcome)
+        SELECT id, 1, uuidv7(), now(), 'failed' FROM ended
+    )
+    INSERT INTO delivery_history (id, webhook_id, event, tenant_id, environment, status, attempts)
+    SELECT id, webhook_id, event, tenant_id, environment, 'failed', 1 FROM ended
+"""
 
 
 async def _failed(dispatcher: Dispatcher, count: int) -> Hook:
-    """Make a webhook whose destination failed ``count`` events for good, and is well again."""
+    """Make a webhook with ``count`` events that failed for good, as a worker leaves them, and whose destination is well."""
     hook = await dispatcher.new_hook(retry_delays_seconds=[])
-    hook.otherwise = Answer(status=500)
-    async with running_engine(dispatcher.settings):
-        await dispatcher.publish(*(event(number, id=f"e-{number:03}") for number in range(count)))
-        await dispatcher.until_settled(events=count)
-    hook.otherwise = Answer()
-    hook.received.clear()
+    await dispatcher.publish(*(event(number, id=f"e-{number:03}") for number in range(count)))
+    await dispatcher.database.execute(_FAIL_ALL)
     return hook
 
 

@@ -1,26 +1,15 @@
-"""The catalogue of built-in event types, and the two calls that show it."""
+"""The catalogue of built-in event types."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx2
 import jsonschema_rs
 import pytest
-from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
 
-from shared import key_format, typeids
-from shared.access import Address, Principal, required_scope
-from shared.app_factory import Check, create_service_app
-from shared.database import Database
-from shared.settings import ServiceSettings
-from support.apps import in_memory
+from shared import typeids
 from webhook_dispatcher.deliveries.wire_formats import crm_slug
 from webhook_dispatcher.event_types import catalogue
 from webhook_dispatcher.event_types.event_type import EventType
-from webhook_dispatcher.event_types.routes import router
 
 APPROVALS = [f"approved.node.{node}" for node in range(1, 11)]
 TABLE = {
@@ -139,111 +128,8 @@ def test_functions_and_look_ups() -> None:
         assert catalogue.find(name) is None
 
 
-READER, STRANGER = key_format.generate("secret", "live"), key_format.generate("secret", "live")
-
-
-class FakeAccess:
-    async def verify(self, credential: str, *, ip: Address | None, scope: str) -> Principal | None:
-        del ip, scope
-        scopes = {"webhooks:read"} if credential == READER else set()
-        return Principal(
-            credential_id="key_1",
-            kind="secret",
-            name="test",
-            tenant_id=typeids.new_id(),
-            environment="live",
-            scopes=frozenset(scopes),
-        )
-
-
-class FakeResources:
-    database: Database
-    access = FakeAccess()
-
-    def checks(self) -> Mapping[str, Check]:
-        return {}
-
-
-@pytest.fixture
-def app() -> FastAPI:
-    @asynccontextmanager
-    async def open_resources(_registry: CollectorRegistry) -> AsyncIterator[FakeResources]:
-        yield FakeResources()
-
-    return create_service_app(
-        title="webhook-dispatcher",
-        version="0",
-        description="",
-        settings=ServiceSettings.for_documentation(),
-        open_resources=open_resources,
-        routers=[router],
-    )
-
-
-@pytest.fixture
-async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
-    async with in_memory(app, headers={"x-api-key": READER}) as client:
-        yield client
-
-
-async def test_list_pages_through_every_type(client: httpx2.AsyncClient) -> None:
-    """Following the cursor shows each type once, in the catalogue's order."""
-    names: list[str] = []
-    cursor: str | None = None
-    while True:
-        response = await client.get("/v1/event-types", params={"limit": 30, **({"cursor": cursor} if cursor else {})})
-        assert response.status_code == 200, response.text
-        body = response.json()
-        assert body.keys() == {"data", "next_cursor"}
-        names += [item["name"] for item in body["data"]]
-        cursor = body["next_cursor"]
-        if cursor is None:
-            break
-    assert names == [item.name for item in catalogue.all_types()]
-
-
-async def test_one_page_can_hold_them_all(client: httpx2.AsyncClient) -> None:
-    """The default page has 50; the largest has every type and no cursor."""
-    assert len((await client.get("/v1/event-types")).json()["data"]) == 50
-    body = (await client.get("/v1/event-types?limit=200")).json()
-    assert (len(body["data"]), body["next_cursor"]) == (80, None)
-
-
-@pytest.mark.parametrize(
-    "query", ["limit=0", "limit=201", "limit=x", "cursor=x", "cursor=AAAAAAAAAAAAAAAAAAAAAA", "sort=name"]
-)
-async def test_list_refuses_bad_queries(client: httpx2.AsyncClient, query: str) -> None:
-    """Bad limits, foreign cursors and unknown parameters are problems that name the parameter."""
-    response = await client.get(f"/v1/event-types?{query}")
-    assert response.status_code == 422
-    assert query.partition("=")[0] in response.json()["errors"][0]["pointer"]
-
-
-async def test_get_shows_schema_and_example(client: httpx2.AsyncClient) -> None:
-    """One type comes with all that an integrator needs to write a receiver."""
-    body = (await client.get("/v1/event-types/withdrawal.approved.node.2")).json()
-    assert body.keys() == {"name", "function", "description", "json_schema", "example", "built_in"}
-    assert (body["function"], body["built_in"]) == ("withdrawal", True)
-    jsonschema_rs.validate(body["json_schema"], body["example"])
-
-
-async def test_an_unknown_type_is_not_found(client: httpx2.AsyncClient) -> None:
-    """The answer is a problem, not an empty body."""
-    response = await client.get("/v1/event-types/withdrawal.approved.node.11")
-    assert (response.status_code, response.json()["code"]) == (404, "not_found")
-
-
-async def test_reading_needs_its_scope(client: httpx2.AsyncClient) -> None:
-    """A credential without ``webhooks:read`` is told what it lacks, and none at all is asked for one."""
-    for path in ("/v1/event-types", "/v1/event-types/kyc.rejected"):
-        refused = await client.get(path, headers={"x-api-key": STRANGER})
-        assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
-        assert (await client.get(path, headers={"x-api-key": ""})).status_code == 401
-
-
-def test_document_describes_both_calls(app: FastAPI) -> None:
-    """Both calls demand the scope of the contract, and the OpenAPI document has every status they answer with."""
-    assert [required_scope(route) for route in router.routes] == ["webhooks:read"] * 2
-    paths = app.openapi()["paths"]
-    assert {"200", "401", "403", "422"} <= paths["/v1/event-types"]["get"]["responses"].keys()
-    assert {"200", "401", "403", "404", "422"} <= paths["/v1/event-types/{name}"]["get"]["responses"].keys()
+def test_the_ten_approvals_share_one_compiled_schema() -> None:
+    """As they share the schema itself; no other name has one."""
+    assert catalogue.data_schema("kyc.approved.node.1") is catalogue.data_schema("kyc.approved.node.10")
+    assert catalogue.data_schema("kyc.rejected") is not catalogue.data_schema("kyc.approved.node.1")
+    assert catalogue.data_schema("acme.order") is None

@@ -1,5 +1,6 @@
 """Everything of the dispatcher that has a lifetime, opened by its API and its worker alike."""
 
+import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -24,7 +25,9 @@ from webhook_dispatcher.events.event import BATCH_BYTES_MAX
 from webhook_dispatcher.events.service import EventAcceptance
 from webhook_dispatcher.lanes.wake_up import WakeUps
 from webhook_dispatcher.maintenance.partitions import Partitions
+from webhook_dispatcher.retention.service import Retention, RetentionSettings
 from webhook_dispatcher.settings import Settings
+from webhook_dispatcher.tracing import Tracing, open_tracing
 from webhook_dispatcher.webhooks.service import Webhooks
 
 _READ_SOCKET_TIMEOUT_SECONDS = 10.0
@@ -67,8 +70,10 @@ class WorkerResources:
     keyring: SealingKeyring
     egress: EgressClient
     partitions: Partitions
+    retention: Retention
     acceptance: EventAcceptance
     wake_ups: WakeUps
+    tracing: Tracing
 
 
 async def api_resources(request: Request) -> ApiResources:
@@ -98,6 +103,7 @@ async def open_api_resources(settings: Settings, registry: CollectorRegistry) ->
         stack.push_async_callback(intake_database.aclose)
         queue = open_queue(settings.queue_url)
         stack.push_async_callback(queue.aclose)
+        tracing = _open_tracing(stack, settings, service="webhook-dispatcher-api")
         access = AccessClient.open(
             settings.credentials_url,
             settings.service_key,
@@ -114,7 +120,7 @@ async def open_api_resources(settings: Settings, registry: CollectorRegistry) ->
             access=access,
             access_check=access.check,
             webhooks=Webhooks(keyring=keyring, policy=AddressPolicy(settings.egress_allow_cidrs)),
-            acceptance=EventAcceptance(intake_database),
+            acceptance=EventAcceptance(intake_database, tracing),
             publish_budget=ByteBudget(settings.publish_bytes_in_flight, body_bytes_max=BATCH_BYTES_MAX),
             wake_ups=WakeUps(queue),
         )
@@ -136,6 +142,7 @@ async def open_worker_resources(settings: Settings, registry: CollectorRegistry)
         queues = [open_queue(settings.queue_url, socket_timeout_seconds=_READ_SOCKET_TIMEOUT_SECONDS) for _ in range(3)]
         for queue in queues:
             stack.push_async_callback(queue.aclose)
+        tracing = _open_tracing(stack, settings, service="webhook-dispatcher-worker")
         egress = await EgressClient.open(AddressPolicy(settings.egress_allow_cidrs), connections_max=settings.slots * 2)
         stack.push_async_callback(egress.aclose)
         yield WorkerResources(
@@ -148,6 +155,23 @@ async def open_worker_resources(settings: Settings, registry: CollectorRegistry)
             keyring=keyring,
             egress=egress,
             partitions=Partitions(database, registry),
-            acceptance=EventAcceptance(database),
+            retention=Retention(
+                database,
+                RetentionSettings(
+                    history_days=settings.retention_days,
+                    rejected_event_days=settings.rejected_event_days,
+                    first_match_days=settings.first_match_days,
+                ),
+                registry,
+            ),
+            acceptance=EventAcceptance(database, tracing),
+            tracing=tracing,
             wake_ups=WakeUps(queues[2]),
         )
+
+
+def _open_tracing(stack: AsyncExitStack, settings: Settings, *, service: str) -> Tracing:
+    tracing = open_tracing(service=service, url=settings.traces_url, share=settings.traces_share)
+    # It sends what is left, which takes as long as the collector does: not in the event loop.
+    stack.push_async_callback(asyncio.to_thread, tracing.close)
+    return tracing

@@ -3,6 +3,7 @@
 from pydantic import Field, SecretStr
 
 from shared.settings import ServiceSettings
+from webhook_dispatcher.retention.policy import RETENTION_DAYS_MIN
 
 
 class Settings(ServiceSettings):
@@ -21,6 +22,15 @@ class Settings(ServiceSettings):
 
     publish_bytes_in_flight: int = Field(default=64 * 1024 * 1024, ge=32 * 1024 * 1024)
     """Bytes of published bodies that one API process holds at once, half of them for one realm; more wait, then get 503."""
+
+    retention_days: int = Field(default=90, ge=RETENTION_DAYS_MIN, le=3650)
+    """How long events, deliveries and attempts are kept; a tenant may have less."""
+
+    rejected_event_days: int = Field(default=30, ge=1, le=3650)
+    """How long rejected events are kept."""
+
+    first_match_days: int = Field(default=730, ge=RETENTION_DAYS_MIN, le=3650)
+    """How long `trigger: first` remembers that a request was told to a webhook; longer than any request is open."""
 
     recovery_rate_per_second: int = Field(default=100, ge=1, le=10_000)
     """Deliveries that a recovery makes pending again each second, at most; a webhook's own rate is shared with what is new."""
@@ -41,3 +51,9 @@ class Settings(ServiceSettings):
 
     disable_after_days: float = Field(default=5.0, ge=0, le=365)
     """How long a webhook may fail without a success before it is disabled; 0 = never."""
+
+    traces_url: str = ""
+    """Where traces are sent by OTLP over HTTP, such as ``http://collector:4318/v1/traces``; empty = nowhere."""
+
+    traces_share: float = Field(default=0.1, ge=0, le=1)
+    """How many of the traces that begin with us are sent; whether others are is their publisher's choice."""

@@ -9,6 +9,7 @@ from shared.worker_process import WorkerPlan, run_worker
 from webhook_dispatcher.lanes.engine import Engine
 from webhook_dispatcher.maintenance.tasks import maintain
 from webhook_dispatcher.resources import WorkerResources, open_worker_resources
+from webhook_dispatcher.retention.tasks import half_hourly
 from webhook_dispatcher.settings import Settings
 
 
@@ -20,7 +21,11 @@ def plan(settings: Settings) -> WorkerPlan[WorkerResources]:
         settings=settings,
         open_resources=lambda registry: open_worker_resources(settings, registry),
         make_engine=Engine,
-        cron_jobs=[cron(maintenance, name="maintain", minute={7, 37}, run_at_startup=True), idempotency.hourly()],
+        cron_jobs=[
+            cron(maintenance, name="maintain", minute={7, 37}, run_at_startup=True),
+            half_hourly(),
+            idempotency.hourly(),
+        ],
     )
 
 

@@ -1,6 +1,7 @@
 """Publishing events, for internal systems: over HTTP, to the stream, or through an outbox in the caller's own transaction.
 
-Used by the wallet-gateway for what became of transfers, by the dispatcher's commands, and by every system that publishes.
+The publishers' side of a wire contract, that of ``POST /v1/events`` and of the stream. Used by the wallet-gateway for what
+became of transfers, by the dispatcher's commands, and by every system that publishes.
 
     async with HttpPublisher.open(url, key) as publisher:
         await publisher.publish(PublishedEvent(realm=realm, type="withdrawal.rejected", subject="wr-1", data={...}))

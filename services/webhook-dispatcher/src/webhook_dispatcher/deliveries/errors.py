@@ -1,6 +1,6 @@
 """Named facts about deliveries.
 
-Tree: Problem ── DeliveryNotCancellable, DeliveryInFlight, DeliveryWaitsInOrder, DeliveryWebhookDeleted 409.
+Tree: Problem ── DeliveryNotCancellable, DeliveryInFlight, DeliveryWaitsInOrder, DeliveryWebhookDeleted, PayloadRedacted 409.
 """
 
 from shared.problems import Conflict
@@ -34,3 +34,12 @@ class DeliveryWebhookDeleted(Conflict):
 
     code, title = "webhook_deleted", "Webhook deleted"
     default_detail = "The webhook of this delivery was deleted; there is nothing to send to."
+
+
+class PayloadRedacted(Conflict):
+    """The payload of the delivery's event was redacted: what was sent cannot be sent again."""
+
+    code, title = "payload_redacted", "Payload redacted"
+    default_detail = (
+        "The payload of this event was redacted, as this tenant's retention wants it; it cannot be sent again."
+    )

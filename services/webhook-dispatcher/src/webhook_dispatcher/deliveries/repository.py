@@ -152,6 +152,15 @@ ENDED_COLUMNS = ("id", "webhook_id", "event", "tenant_id", "environment", "attem
 """What a delivery keeps on its way between ``deliveries`` and ``delivery_history``."""
 
 
+async def is_redacted(session: AsyncSession, *, delivery_id: UUID) -> bool:
+    """Tell whether an ended delivery's payload was redacted; until the transaction ends it is not. One outstanding never is."""
+    statement = text(
+        "SELECT e.redacted_at IS NOT NULL FROM delivery_history h JOIN events e ON e.id = h.event WHERE h.id = :id"
+        " FOR SHARE OF e"
+    )
+    return bool((await session.execute(statement, {"id": delivery_id})).scalar_one_or_none())
+
+
 async def send_again(session: AsyncSession, *, delivery_id: UUID) -> bool:
     """Make a delivery pending now, from history or from later; False if a request for it is in flight."""
     moved = await session.execute(

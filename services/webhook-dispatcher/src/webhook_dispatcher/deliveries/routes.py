@@ -17,6 +17,7 @@ from webhook_dispatcher.deliveries.errors import (
     DeliveryNotCancellable,
     DeliveryWaitsInOrder,
     DeliveryWebhookDeleted,
+    PayloadRedacted,
 )
 from webhook_dispatcher.deliveries.repository import Attempt, Delivery
 from webhook_dispatcher.resources import ApiResources, api_resources
@@ -54,7 +55,7 @@ async def get_delivery(
     "/{delivery_id}/resend",
     status_code=202,
     responses=problem_responses(
-        NotFound, WebhookDisabled, DeliveryInFlight, DeliveryWaitsInOrder, DeliveryWebhookDeleted
+        *(NotFound, WebhookDisabled, DeliveryInFlight, DeliveryWaitsInOrder, DeliveryWebhookDeleted, PayloadRedacted)
     ),
     summary="Send a delivery again",
 )

@@ -15,6 +15,7 @@ from webhook_dispatcher.deliveries.errors import (
     DeliveryNotCancellable,
     DeliveryWaitsInOrder,
     DeliveryWebhookDeleted,
+    PayloadRedacted,
 )
 from webhook_dispatcher.deliveries.repository import Attempt, Delivery, LedgerCounts
 from webhook_dispatcher.deliveries.schemas import LedgerOut
@@ -31,7 +32,7 @@ async def show(session: AsyncSession, realm: Realm, delivery_id: UUID) -> tuple[
 async def resend(session: AsyncSession, caller: Caller, delivery_id: UUID) -> Delivery:
     """Make a delivery due now.
 
-    Raises NotFound, WebhookDisabled, DeliveryInFlight, DeliveryWaitsInOrder, DeliveryWebhookDeleted.
+    Raises NotFound, WebhookDisabled, DeliveryInFlight, DeliveryWaitsInOrder, DeliveryWebhookDeleted, PayloadRedacted.
     """
     delivery = await _find(session, caller.realm, delivery_id)
     webhook = await webhooks.find(session, realm=caller.realm, webhook_id=delivery.webhook_id, for_update=True)
@@ -39,6 +40,8 @@ async def resend(session: AsyncSession, caller: Caller, delivery_id: UUID) -> De
         raise DeliveryWebhookDeleted
     if webhook.status == "disabled":
         raise WebhookDisabled
+    if await repository.is_redacted(session, delivery_id=delivery_id):
+        raise PayloadRedacted
     if not await repository.send_again(session, delivery_id=delivery_id):
         raise (
             DeliveryWaitsInOrder if await repository.is_blocked(session, delivery_id=delivery_id) else DeliveryInFlight

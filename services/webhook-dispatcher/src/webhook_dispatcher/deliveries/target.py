@@ -55,7 +55,7 @@ class Target:
     timeout_seconds: int
     max_in_flight: int
     rate_per_second: int | None
-    ordered: bool
+    ordered: bool = False
     enabled_at: datetime | None
     """When it was last enabled after being disabled."""
     valid_until: float

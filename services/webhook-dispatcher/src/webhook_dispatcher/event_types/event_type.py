@@ -12,8 +12,8 @@ APPROVER_NODE_MAX: Final = 10
 class EventType:
     """A named kind of event. ``json_schema`` (draft 2020-12) and ``example`` speak of an event's ``data``; do not change them.
 
-    The schema tells integrators what to expect and is not enforced on publishers: it names what is known, requires nothing and
-    allows everything else, so that a CRM can publish what it already has.
+    The schema tells integrators what to expect, and publishers keep it: it names what is known, requires nothing and allows
+    everything else, so that a CRM can publish what it already has.
     """
 
     name: str

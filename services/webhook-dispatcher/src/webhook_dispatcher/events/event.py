@@ -16,6 +16,8 @@ from shared import strict_json, typeids
 from shared.access import Realm
 from shared.problems import PointedError
 from webhook_dispatcher.event_types import catalogue
+from webhook_dispatcher.event_types.data_schema import CheckBudget, DataSchema
+from webhook_dispatcher.event_types.realm_type import is_own_name
 
 EVENT_BYTES_MAX = 1024 * 1024
 BATCH_BYTES_MAX = 16 * 1024 * 1024
@@ -23,6 +25,7 @@ BATCH_EVENTS_MAX = 1000
 _SUBJECT_CHARS_MAX = 256
 _EVENT_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_FAULTS_MAX = 100
 _TENANT = "tenant_id"
 _DATA_MARK = b',"data":'
 _TEST_TAIL = b',"test":true}'
@@ -35,6 +38,19 @@ class InvalidEventError(ValueError):
         super().__init__(code)
         self.code = code
         self.errors = list(errors)
+
+    def at(self, place: str) -> "InvalidEventError":
+        """Return the same with its pointers relative to the body in which the event stands at ``place``."""
+        return InvalidEventError(
+            self.code, [{**error, "pointer": f"{place}{error['pointer']}"} for error in self.errors[:5]]
+        )
+
+    @classmethod
+    def joined(cls, faults: "Sequence[InvalidEventError]", *, faults_max: int) -> "InvalidEventError":
+        """Return the faults of several events as one, with their code where they agree on it."""
+        codes = {fault.code for fault in faults}
+        errors = [error for fault in faults for error in fault.errors]
+        return cls(codes.pop() if len(codes) == 1 else "invalid_event", errors[:faults_max])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +67,12 @@ class Event:
     occurred_at: datetime
     payload: bytes
     """The body of the standard format, made once: ``{"id","type","timestamp","subject","data"}``."""
+    pointer: str = ""
+    """Where the event stands in the body it came with."""
+    own_type: bool = False
+    """Whether its type is none of the built-in ones: then it is still to be found, and ``data`` to be checked."""
+    traceparent: str | None = None
+    """The trace it belongs to, see ``tracing``."""
 
 
 class _EventIn(msgspec.Struct, forbid_unknown_fields=True):
@@ -101,16 +123,27 @@ def parse_published(body: bytes, *, realm: Realm, now: datetime) -> list[Event]:
     if unknown:
         raise InvalidEventError("invalid_event", [_fault(name, "unknown field") for name in unknown])
     events: list[Event] = []
-    faults: list[PointedError] = []
-    codes: set[str] = set()
+    faults: list[InvalidEventError] = []
+    budget = CheckBudget()
     for index, (raw, item) in enumerate(zip(_decode_batch(body).events, items, strict=True)):
+        place = f"/events/{index}"
         try:
-            events.append(_event(_decode_event, bytes(raw), item, realm=realm, now=now, default_id=None))
+            events.append(
+                _event(
+                    _decode_event,
+                    bytes(raw),
+                    item,
+                    realm=realm,
+                    now=now,
+                    default_id=None,
+                    pointer=place,
+                    budget=budget,
+                )
+            )
         except InvalidEventError as exc:
-            codes.add(exc.code)
-            faults += [{**error, "pointer": f"/events/{index}{error['pointer']}"} for error in exc.errors[:5]]
+            faults.append(exc.at(place))
     if faults:
-        raise InvalidEventError(codes.pop() if len(codes) == 1 else "invalid_event", faults[:100])
+        raise InvalidEventError.joined(faults, faults_max=_FAULTS_MAX)
     return events
 
 
@@ -158,7 +191,7 @@ def rfc3339(moment: datetime) -> str:
 
 def _loads(body: bytes) -> object:
     try:
-        return strict_json.loads(body)
+        return strict_json.loads(body, decimals=True)
     except strict_json.MalformedJsonError as exc:
         raise InvalidEventError("malformed_json", [{"pointer": exc.pointer, "detail": exc.detail}]) from exc
 
@@ -171,6 +204,8 @@ def _event(
     realm: Realm,
     now: datetime,
     default_id: str | None,
+    pointer: str = "",
+    budget: CheckBudget | None = None,
 ) -> Event:
     if len(raw) > EVENT_BYTES_MAX:
         detail = f"an event has at most {EVENT_BYTES_MAX} bytes"
@@ -187,6 +222,9 @@ def _event(
     occurred_at = _moment(document["occurred_at"]) if document.get("occurred_at") else now
     assert occurred_at is not None
     data = bytes(decode(raw).data)
+    schema = catalogue.data_schema(event_type)
+    if schema is not None:
+        check_data(schema, data, parsed=document["data"], budget=budget or CheckBudget())
     return Event(
         id=row_id,
         realm=realm,
@@ -199,7 +237,21 @@ def _event(
         payload=make_payload(
             event_id=event_id, event_type=event_type, occurred_at=occurred_at, subject=subject, data=data
         ),
+        pointer=pointer,
+        own_type=schema is None,
     )
+
+
+def check_data(schema: DataSchema, data: bytes, *, parsed: object = None, budget: CheckBudget) -> None:
+    """Raise InvalidEventError if an event's ``data`` breaks the schema of its type."""
+    fault = schema.fault(data, parsed=parsed, budget=budget)
+    if fault is not None:
+        raise InvalidEventError("data_breaks_schema", [{**fault, "pointer": f"/data{fault['pointer']}"}])
+
+
+def unknown_type(event_type: str) -> InvalidEventError:
+    """Return what an event of no known type is refused with."""
+    return InvalidEventError("unknown_event_type", [_fault("type", f"there is no event type {event_type[:128]!r}")])
 
 
 def _check(document: dict[str, object], fields: frozenset[str]) -> tuple[str, list[PointedError]]:
@@ -208,9 +260,8 @@ def _check(document: dict[str, object], fields: frozenset[str]) -> tuple[str, li
     event_type = document.get("type")
     if not isinstance(event_type, str):
         faults.append(_fault("type", "an event type is required"))
-    elif not catalogue.is_known(event_type):
-        unknown = _fault("type", f"there is no event type {event_type[:128]!r}")
-        return "unknown_event_type", [*faults, unknown]
+    elif not catalogue.is_known(event_type) and not is_own_name(event_type):
+        return "unknown_event_type", [*faults, *unknown_type(event_type).errors]
     if not isinstance(document.get("data"), dict):
         faults.append(_fault("data", "a JSON object is required"))
     event_id = document.get("id")

@@ -1,12 +1,13 @@
 """Which deliveries an event owes. Pure."""
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
 
 from webhook_dispatcher.event_types import catalogue
+from webhook_dispatcher.event_types.realm_type import RealmTypeRef
 from webhook_dispatcher.events.event import Event
 from webhook_dispatcher.webhooks import selectors
 
@@ -27,6 +28,8 @@ class RealmWebhooks:
 
     revision: int
     subscriptions: Sequence[Subscription]
+    own_types: Mapping[str, RealmTypeRef] | None = None
+    """The realm's own event types by name; None until an event of one came."""
     _by_type: dict[str, list[Subscription]] = field(default_factory=dict)
     _has_ordered: bool = field(init=False)
 

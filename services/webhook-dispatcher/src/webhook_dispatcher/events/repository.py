@@ -29,8 +29,8 @@ _ACCEPT = text(
         SELECT * FROM unnest(
             CAST(:e_ids AS uuid[]), CAST(:e_tenants AS uuid[]), CAST(:e_environments AS text[]), CAST(:e_event_ids AS text[]),
             CAST(:e_types AS text[]), CAST(:e_subjects AS text[]), CAST(:e_ordering_keys AS text[]),
-            CAST(:e_occurred AS timestamptz[]), CAST(:e_payloads AS bytea[])
-        ) AS e (id, tenant_id, environment, event_id, type, subject, ordering_key, occurred_at, payload)
+            CAST(:e_occurred AS timestamptz[]), CAST(:e_payloads AS bytea[]), CAST(:e_traceparents AS text[])
+        ) AS e (id, tenant_id, environment, event_id, type, subject, ordering_key, occurred_at, payload, traceparent)
         WHERE NOT EXISTS (SELECT 1 FROM stale)
     ), owed AS MATERIALIZED (
         SELECT * FROM unnest(
@@ -71,9 +71,9 @@ _ACCEPT = text(
         RETURNING webhook_id, event
     ), stored AS (
         INSERT INTO events
-            (id, tenant_id, environment, event_id, type, subject, ordering_key, occurred_at, payload, matched)
+            (id, tenant_id, environment, event_id, type, subject, ordering_key, occurred_at, payload, matched, traceparent)
         SELECT id, tenant_id, environment, event_id, type, subject, ordering_key, occurred_at, payload,
-            COALESCE(counts.matched, 0)
+            COALESCE(counts.matched, 0), traceparent
         FROM wanted LEFT JOIN (SELECT event, count(*) AS matched FROM made GROUP BY event) counts ON counts.event = id
         WHERE id IN (SELECT id FROM accepted) ORDER BY id
     )
@@ -106,6 +106,7 @@ class StoredEvent:
     matched: int
     test: bool
     transaction: int
+    redacted_at: datetime | None
 
 
 async def accept(
@@ -132,6 +133,7 @@ async def accept(
                 "e_ordering_keys": [event.ordering_key for event in events],
                 "e_occurred": [event.occurred_at for event in events],
                 "e_payloads": [event.payload for event in events],
+                "e_traceparents": [event.traceparent for event in events],
                 "c_ids": [item.id for item in candidates],
                 "c_webhooks": [item.webhook_id for item in candidates],
                 "c_events": [item.event.id for item in candidates],
@@ -210,7 +212,9 @@ async def insert_test_event(session: AsyncSession, *, event: Event, webhook_id: 
     )
 
 
-_EVENT_COLUMNS = "id, event_id, environment, type, subject, occurred_at, payload, matched, test, transaction"
+_EVENT_COLUMNS = (
+    "id, event_id, environment, type, subject, occurred_at, payload, matched, test, transaction, redacted_at"
+)
 
 
 async def find(session: AsyncSession, *, realm: Realm, event_id: str) -> StoredEvent | None:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.access import Caller, require
@@ -19,16 +19,20 @@ from webhook_dispatcher.deliveries import repository as deliveries
 from webhook_dispatcher.deliveries.routes import shown_delivery
 from webhook_dispatcher.event_types.errors import UnknownEventType
 from webhook_dispatcher.events import repository, schemas
-from webhook_dispatcher.events.errors import InvalidEvent, TooManyDeliveries
+from webhook_dispatcher.events.errors import DataBreaksSchema, InvalidEvent, TooManyDeliveries
 from webhook_dispatcher.events.event import BATCH_BYTES_MAX, data_of
 from webhook_dispatcher.events.settled import SettledPosition
 from webhook_dispatcher.resources import ApiResources, api_resources
+from webhook_dispatcher.tracing import parse_traceparent
 
 router = APIRouter(prefix="/v1/events", tags=["events"], route_class=StrictRoute)
 
 Publisher = Annotated[Caller, require("events:publish")]
 Reader = Annotated[Caller, require("events:read")]
 Resources = Annotated[ApiResources, Depends(api_resources)]
+Traceparent = Annotated[
+    str | None, Header(description="The trace this belongs to (W3C Trace Context); ignored where malformed.")
+]
 
 _BODY: dict[str, Any] = {
     "requestBody": {
@@ -64,7 +68,8 @@ _BODY: dict[str, Any] = {
     status_code=202,
     response_model=schemas.PublishedOut,
     responses=problem_responses(
-        InvalidEvent, TooManyDeliveries, UnknownEventType, IdempotencyInProgress, IdempotencyMismatch
+        *(InvalidEvent, DataBreaksSchema, TooManyDeliveries, UnknownEventType),
+        *(IdempotencyInProgress, IdempotencyMismatch),
     ),
     openapi_extra=_BODY,
     summary="Publish one event or a batch",
@@ -74,6 +79,7 @@ async def publish_events(
     caller: Publisher,
     resources: Resources,
     idempotency_key: IdempotencyHeader = None,
+    traceparent: Traceparent = None,
 ) -> Response:
     """Answer after the commit: an accepted event and the deliveries it owes are durable.
 
@@ -83,9 +89,9 @@ async def publish_events(
         body = await read_body(request, bytes_max=BATCH_BYTES_MAX, before_keeping=share.grow)
         key = idempotency_key_of(request, idempotency_key, body)
         if key is None:
-            return _json((await _publish(body, caller, resources)).model_dump(), 202)
+            return _json((await _publish(body, caller, resources, traceparent=traceparent)).model_dump(), 202)
         async with resources.database.transaction() as session:
-            publish = partial(_publish, body, caller, resources, session=session)
+            publish = partial(_publish, body, caller, resources, session=session, traceparent=traceparent)
             return await answer_once(session, realm=caller.realm, key=key, create=publish, status=202)
 
 
@@ -116,10 +122,21 @@ async def get_event(event_id: str, caller: Reader, session: Transaction) -> Resp
 
 
 async def _publish(
-    body: bytes, caller: Caller, resources: ApiResources, *, session: AsyncSession | None = None
+    body: bytes,
+    caller: Caller,
+    resources: ApiResources,
+    *,
+    traceparent: str | None,
+    session: AsyncSession | None = None,
 ) -> schemas.PublishedOut:
     """Publish by itself, or, where the answer is kept for an Idempotency-Key, in the same transaction as the answer."""
-    published = await resources.acceptance.publish(body, realm=caller.realm, now=datetime.now(UTC), session=session)
+    published = await resources.acceptance.publish(
+        body,
+        realm=caller.realm,
+        now=datetime.now(UTC),
+        session=session,
+        traceparent=parse_traceparent(traceparent),
+    )
     acceptance = published.acceptance
     if session is None:
         resources.wake_ups.publish_soon(acceptance.webhooks)
@@ -169,6 +186,7 @@ def _shown(event: repository.StoredEvent) -> dict[str, Any]:
         matched=event.matched,
         data={},
         body=event.payload.decode(),
+        redacted_at=event.redacted_at,
     ).model_dump(mode="json")
     return {**shown, "data": orjson.Fragment(data_of(event.payload, test=event.test))}
 

@@ -70,6 +70,7 @@ class EventOut(BaseModel):
     matched: Annotated[int, Field(description="How many deliveries it owes.")]
     data: Annotated[dict[str, Any], Field(description="As it was published, digit by digit.")]
     body: str
+    redacted_at: Annotated[datetime | None, Field(description="When data and body were replaced by a marker.")] = None
 
 
 class EventWithDeliveriesOut(EventOut):

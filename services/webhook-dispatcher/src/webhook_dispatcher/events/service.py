@@ -1,8 +1,8 @@
 """Accepting events: each one exactly once, together with every delivery it owes, in one statement."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -16,6 +16,8 @@ from webhook_dispatcher.events.errors import TooManyDeliveries, refusal_of
 from webhook_dispatcher.events.event import Event, InvalidEventError, parse_published
 from webhook_dispatcher.events.fan_out import RealmWebhooks, parts, plan
 from webhook_dispatcher.events.grouping import Groups
+from webhook_dispatcher.events.own_types import OwnTypes
+from webhook_dispatcher.tracing import OFF, Tracing
 
 _REALMS_MAX = 10_000
 _GROUPED_EVENTS_MAX = 20
@@ -44,6 +46,8 @@ class Acceptance:
     duplicates: int
     webhooks: Sequence[UUID]
     """Webhooks that have new work."""
+    refused: Mapping[UUID, InvalidEventError] = field(default_factory=dict)
+    """Of ``accept``: events of own types that are not known, or whose data breaks its schema, by ``Event.id``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,29 +61,35 @@ class Published:
 class EventAcceptance:
     """Accepts events into the database; used by the HTTP route and by the stream's intake alike."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, tracing: Tracing = OFF) -> None:
         self._database = database
+        self._tracing = tracing
         self._realms: OrderedDict[Realm, RealmWebhooks] = OrderedDict()
+        self._own_types = OwnTypes()
         self._groups: Groups[Event, Acceptance] = Groups(self._accept_together)
 
     async def publish(
-        self, body: bytes, *, realm: Realm, now: datetime, session: AsyncSession | None = None
+        self,
+        body: bytes,
+        *,
+        realm: Realm,
+        now: datetime,
+        session: AsyncSession | None = None,
+        traceparent: str | None = None,
     ) -> Published:
         """Accept the events of an HTTP body, all or none: at once, or within the transaction of ``session``.
 
-        Raises InvalidEvent, UnknownEventType, PayloadTooLarge or TooManyDeliveries for what stands in it, ServiceUnavailable to
-        try again.
+        ``traceparent`` is the publisher's, if it is well formed.
+
+        Raises InvalidEvent, DataBreaksSchema, UnknownEventType, PayloadTooLarge or TooManyDeliveries for what stands in it,
+        ServiceUnavailable to try again.
         """
         try:
-            events = parse_published(body, realm=realm, now=now)
-            if session is not None:
-                connection = await session.connection()
-                acceptance = await self._accept_on(connection, events, owed_max=DELIVERIES_OF_A_REQUEST_MAX)
-            elif self._is_small(events, realm):
-                acceptance = await self._groups.join(events)
-            else:
-                async with self._database.autocommit() as connection:
-                    acceptance = await self._accept_on(connection, events, owed_max=DELIVERIES_OF_A_REQUEST_MAX)
+            with self._tracing.span("events.publish", traceparent) as carried:
+                events = parse_published(body, realm=realm, now=now)
+                if carried is not None:
+                    events = [replace(event, traceparent=carried) for event in events]
+                acceptance = await self._accept_published(events, realm=realm, session=session)
             return Published(acceptance=acceptance, ids=[event.event_id for event in events])
         except InvalidEventError as exc:
             raise refusal_of(exc) from exc
@@ -94,24 +104,50 @@ class EventAcceptance:
             webhooks = await self._webhooks_of(connection, events)
         return [webhooks[event.realm].orders(event) for event in events]
 
+    async def _accept_published(
+        self, events: Sequence[Event], *, realm: Realm, session: AsyncSession | None
+    ) -> Acceptance:
+        if session is not None:
+            connection = await session.connection()
+            return await self._accept_body(connection, events)
+        if self._is_small(events, realm):
+            return await self._groups.join(events)
+        async with self._database.autocommit() as connection:
+            return await self._accept_body(connection, events)
+
     async def accept(self, events: Sequence[Event], *, in_turn: bool) -> Acceptance:
-        """Commit the new ones of ``events`` with their deliveries; when this returns they are durable.
+        """Commit the new ones of ``events`` with their deliveries; when this returns they are durable, but for the refused.
 
         ``in_turn``: all that was published before them is accepted. They are cut into parts that owe few enough deliveries for
         one statement. Raises NotInTurnError, and what the database raises; some parts were accepted then, or all (a lost
         connection at the commit): sending the same events again is harmless as long as they carry ids.
         """
         done: list[Acceptance] = []
+        if self._tracing.is_on:
+            events = [self._begin_trace(event) for event in events]
         async with self._database.autocommit() as connection:
             webhooks = await self._webhooks_of(connection, events)
             weights = [len(webhooks[event.realm].matching(event.type)) for event in events]
             for part in parts(events, weights, weight_max=DELIVERIES_AT_ONCE):
-                done.append(await self._accept_on(connection, part, in_turn=in_turn))  # noqa: PERF401 - one by one
+                accepted, refused = await self._accept_bodies(connection, [[event] for event in part], in_turn=in_turn)
+                done.append(
+                    Acceptance(
+                        accepted=len(accepted.events),
+                        duplicates=len(part) - len(accepted.events) - len(refused),
+                        webhooks=accepted.webhooks,
+                        refused={part[number].id: fault for number, fault in refused.items()},
+                    )
+                )
         return Acceptance(
             accepted=sum(item.accepted for item in done),
             duplicates=sum(item.duplicates for item in done),
             webhooks=list({webhook: None for item in done for webhook in item.webhooks}),
+            refused={event: fault for item in done for event, fault in item.refused.items()},
         )
+
+    def _begin_trace(self, event: Event) -> Event:
+        with self._tracing.span("event.accept", event.traceparent) as carried:
+            return replace(event, traceparent=carried)
 
     def _is_small(self, events: Sequence[Event], realm: Realm) -> bool:
         """Tell whether events may share a statement, as far as is known without asking the database."""
@@ -126,29 +162,46 @@ class EventAcceptance:
         The same event in two bodies is accepted for the first. The webhooks to wake are named by the first result alone.
         """
         async with self._database.autocommit() as connection:
-            done = await self._accept_events(
-                connection, [event for body in bodies for event in body], owed_max=DELIVERIES_OF_A_REQUEST_MAX
-            )
-        results = []
+            done, refused = await self._accept_bodies(connection, bodies, owed_max=DELIVERIES_OF_A_REQUEST_MAX)
+        results: list[Acceptance | Exception] = []
+        webhooks = done.webhooks
         for number, body in enumerate(bodies):
+            if number in refused:
+                results.append(refused[number])
+                continue
             accepted = sum(event.id in done.events for event in body)
-            webhooks = () if number else done.webhooks
             results.append(Acceptance(accepted=accepted, duplicates=len(body) - accepted, webhooks=webhooks))
+            webhooks = ()
         return results
 
-    async def _accept_on(
-        self, connection: AsyncConnection, events: Sequence[Event], *, owed_max: int | None = None, in_turn: bool = True
-    ) -> Acceptance:
-        done = await self._accept_events(connection, events, owed_max=owed_max, in_turn=in_turn)
+    async def _accept_body(self, connection: AsyncConnection, events: Sequence[Event]) -> Acceptance:
+        done, refused = await self._accept_bodies(connection, [events], owed_max=DELIVERIES_OF_A_REQUEST_MAX)
+        if refused:
+            raise refused[0]
         accepted = len(done.events)
         return Acceptance(accepted=accepted, duplicates=len(events) - accepted, webhooks=done.webhooks)
 
-    async def _accept_events(
-        self, connection: AsyncConnection, events: Sequence[Event], *, owed_max: int | None, in_turn: bool = True
-    ) -> repository.Accepted:
-        unique = list({(event.realm, event.event_id): event for event in reversed(events)}.values())[::-1]
-        for attempt in range(_PLANS_MAX):
-            webhooks = await self._webhooks_of(connection, unique, afresh=attempt > 0)
+    async def _accept_bodies(
+        self,
+        connection: AsyncConnection,
+        bodies: Sequence[Sequence[Event]],
+        *,
+        owed_max: int | None = None,
+        in_turn: bool = True,
+    ) -> tuple[repository.Accepted, Mapping[int, InvalidEventError]]:
+        """Accept the events of several bodies, of each body all or none: what is new, and the refused bodies by number."""
+        afresh = False
+        for _ in range(_PLANS_MAX):
+            webhooks = await self._webhooks_of(connection, [item for body in bodies for item in body], afresh=afresh)
+            refused = await self._own_types.judge(connection, bodies, webhooks)
+            if refused and not afresh:
+                # Only what the realm has now is a reason to refuse.
+                afresh = True
+                continue
+            events = [item for number, body in enumerate(bodies) if number not in refused for item in body]
+            if not events:
+                return repository.Accepted(events=frozenset(), webhooks=()), refused
+            unique = list({(event.realm, event.event_id): event for event in reversed(events)}.values())[::-1]
             owed = sum(len(webhooks[event.realm].matching(event.type)) for event in unique)
             if owed_max is not None and owed > owed_max:
                 raise TooManyDeliveries
@@ -161,7 +214,8 @@ class EventAcceptance:
                 revisions={realm: known.revision for realm, known in webhooks.items()},
             )
             if done is not None:
-                return done
+                return done, refused
+            afresh = True
         raise RealmKeepsChangingError
 
     async def _webhooks_of(

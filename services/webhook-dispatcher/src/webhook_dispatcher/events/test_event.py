@@ -11,6 +11,7 @@ from shared import typeids
 from shared.access import Caller
 from webhook_dispatcher.audit import repository as audit
 from webhook_dispatcher.event_types import catalogue
+from webhook_dispatcher.event_types import repository as event_types
 from webhook_dispatcher.event_types.errors import UnknownEventType
 from webhook_dispatcher.events import repository
 from webhook_dispatcher.events.event import Event, make_payload
@@ -32,14 +33,15 @@ async def send_test_event(
     session: AsyncSession, caller: Caller, webhook: Webhook, *, event_type: str, now: datetime
 ) -> SentTest:
     """Make a test event with one delivery; raises UnknownEventType, WebhookDisabled."""
-    kind = catalogue.find(event_type)
+    kind = catalogue.find(event_type) or await event_types.find(session, realm=caller.realm, name=event_type)
     if kind is None:
         raise UnknownEventType([{"pointer": "/event_type", "detail": f"there is no event type {event_type!r}"}])
     if webhook.status == "disabled":
         raise WebhookDisabled
+    function = catalogue.function_of(event_type)
     row_id = typeids.new_id()
     event_id = typeids.encode("evt", row_id)
-    subject = f"test-{event_id[-8:]}" if kind.function in catalogue.REQUEST_FUNCTIONS else None
+    subject = f"test-{event_id[-8:]}" if function in catalogue.REQUEST_FUNCTIONS else None
     # The mark stands in the signed body: a receiver that pays must not take an example for a request.
     payload = make_payload(
         event_id=event_id,
@@ -54,7 +56,7 @@ async def send_test_event(
         realm=caller.realm,
         event_id=event_id,
         type=event_type,
-        function=kind.function,
+        function=function,
         subject=subject,
         ordering_key=None,
         occurred_at=now,

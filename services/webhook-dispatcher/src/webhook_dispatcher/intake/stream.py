@@ -216,7 +216,11 @@ class StreamIntake:
             self._metrics.accepted.inc(acceptance.accepted)
             self._metrics.duplicates.inc(acceptance.duplicates)
             self._accepted(acceptance.webhooks)
-            break
+            return [
+                rejected_of(entry_id, fields, acceptance.refused[event.id])
+                for entry_id, fields, event in events
+                if event.id in acceptance.refused
+            ]
         return []
 
     async def _commit_halves(self, events: Sequence[Parsed], *, in_turn: bool) -> list[Rejected]:

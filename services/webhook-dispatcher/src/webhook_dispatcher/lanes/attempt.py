@@ -20,6 +20,7 @@ from webhook_dispatcher.deliveries.sender import Sender, Sent
 from webhook_dispatcher.deliveries.target import Target
 from webhook_dispatcher.deliveries.wire_formats import RenderedEvent
 from webhook_dispatcher.lanes.repository import Claimed, Record
+from webhook_dispatcher.tracing import Tracing, trace_id_of
 
 log = structlog.get_logger()
 
@@ -134,5 +135,28 @@ def _log_attempt(claimed: Claimed, target: Target, sent: Sent, decision: Decisio
         response_bytes=len(sent.response_body or b""),
         response_truncated=sent.response_truncated,
         fence=claimed.fence,
+        trace_id=trace_id_of(claimed.traceparent),
         test=claimed.test,
+    )
+
+
+def trace_attempt(tracing: Tracing, record: Record, target: Target) -> None:
+    """Send the attempt on as a span of its event's trace."""
+    claimed = record.claimed
+    tracing.past_span(
+        "delivery.attempt",
+        claimed.traceparent,
+        started_at=record.started_at,
+        duration_ms=record.duration_ms,
+        failed=record.outcome != "delivered",
+        attributes={
+            "causeway.delivery_id": typeids.encode("dlv", claimed.id),
+            "causeway.webhook_id": typeids.encode("wh", target.id),
+            "causeway.event_id": claimed.event_id,
+            "causeway.event_type": claimed.event_type,
+            "causeway.attempt": claimed.attempt,
+            "causeway.error_code": record.error_code,
+            "http.request.method": "POST",
+            "http.response.status_code": record.response_status,
+        },
     )

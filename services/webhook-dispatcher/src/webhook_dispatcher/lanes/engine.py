@@ -79,6 +79,7 @@ class Engine:
             ),
             destinations=destinations,
             health=self._health,
+            tracing=resources.tracing,
         )
         self._intake = StreamIntake(
             queue=resources.intake_queue,

@@ -17,13 +17,14 @@ from shared.sealing import SealingError, SealingKeyring
 from webhook_dispatcher.deliveries.sender import Sender
 from webhook_dispatcher.deliveries.target import StoredTarget, Target, open_target
 from webhook_dispatcher.lanes import recovery_repository, repository
-from webhook_dispatcher.lanes.attempt import own_fault, run_attempt
+from webhook_dispatcher.lanes.attempt import own_fault, run_attempt, trace_attempt
 from webhook_dispatcher.lanes.destinations import Destinations
 from webhook_dispatcher.lanes.health import HealthKeeper
 from webhook_dispatcher.lanes.leases import Leases
 from webhook_dispatcher.lanes.recorder import Recorder
 from webhook_dispatcher.lanes.repository import Claimed
 from webhook_dispatcher.lanes.selection import Selection
+from webhook_dispatcher.tracing import Tracing
 
 log = structlog.get_logger()
 
@@ -46,6 +47,7 @@ class Pump:
         selection: Selection,
         destinations: Destinations,
         health: HealthKeeper,
+        tracing: Tracing,
     ) -> None:
         self._database = database
         self._keyring = keyring
@@ -55,6 +57,7 @@ class Pump:
         self._selection = selection
         self._destinations = destinations
         self._health = health
+        self._tracing = tracing
         self._in_flight: dict[UUID, asyncio.Task[None]] = {}
         self._work = asyncio.Event()
         self._claiming = asyncio.Lock()
@@ -189,6 +192,8 @@ class Pump:
             record = await run_attempt(self._sender, claimed, target, probe=probe)
             let_go = self._health.judge(record, target, probe=probe)
             self._recorder.put(record)
+            if self._tracing.is_on:
+                trace_attempt(self._tracing, record, target)
             if let_go:
                 self._selection.hint((claimed.webhook_id,))
         finally:

@@ -28,6 +28,7 @@ class Claimed:
     event_type: str
     payload: bytes
     test: bool
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +110,9 @@ _CLAIM = text(
         RETURNING id, webhook_id, fence, attempts, failures, event
     )
     SELECT claimed.id, claimed.webhook_id, asked.revision, claimed.fence, claimed.attempts, claimed.failures,
-        e.event_id, e.type, e.payload, e.test
+        e.event_id, e.type, e.payload, e.test, e.traceparent
     FROM claimed JOIN asked USING (webhook_id)
-    CROSS JOIN LATERAL (SELECT event_id, type, payload, test FROM events WHERE id = claimed.event OFFSET 0) e
+    CROSS JOIN LATERAL (SELECT event_id, type, payload, test, traceparent FROM events WHERE id = claimed.event OFFSET 0) e
     """
 )
 
@@ -152,6 +153,7 @@ async def claim(connection: AsyncConnection, *, worker_id: UUID, limits: dict[UU
             event_type=row[7],
             payload=row[8],
             test=row[9],
+            traceparent=row[10],
         )
         for row in rows
     ]

@@ -88,7 +88,7 @@ class SealedSecret:
 
 async def count_locked(session: AsyncSession, *, realm: Realm) -> int:
     """Return how many webhooks the realm has; whoever else counts waits until this transaction has ended."""
-    await _bump_realm(session, tenant_id=realm.tenant_id, environment=realm.environment)
+    await bump_realm(session, tenant_id=realm.tenant_id, environment=realm.environment)
     statement = text(
         "SELECT count(*) FROM webhooks"
         " WHERE tenant_id = :tenant_id AND environment = :environment AND deleted_at IS NULL"
@@ -105,7 +105,7 @@ async def insert(session: AsyncSession, values: Mapping[str, Any]) -> Webhook:
         f"INSERT INTO webhooks ({names}) VALUES ({', '.join(':' + name for name in values)}) RETURNING {_COLUMNS}"  # noqa: S608 - names are ours
     ).bindparams(*_typed(values))
     row = (await session.execute(statement, dict(values))).one()
-    await _bump_realm(session, tenant_id=row.tenant_id, environment=row.environment)
+    await bump_realm(session, tenant_id=row.tenant_id, environment=row.environment)
     return _webhook(row)
 
 
@@ -154,7 +154,7 @@ async def update(session: AsyncSession, webhook: Webhook, changes: Mapping[str, 
         f" WHERE id = :id RETURNING {_COLUMNS}"
     ).bindparams(*_typed(changes))
     row = (await session.execute(statement, {**changes, "id": webhook.id})).one()
-    await _bump_realm(session, tenant_id=row.tenant_id, environment=row.environment)
+    await bump_realm(session, tenant_id=row.tenant_id, environment=row.environment)
     return _webhook(row)
 
 
@@ -172,7 +172,7 @@ async def mark_deleted(session: AsyncSession, webhook: Webhook) -> None:
         {"id": webhook.id},
     )
     await session.execute(text("DELETE FROM webhook_secrets WHERE webhook_id = :id"), {"id": webhook.id})
-    await _bump_realm(session, tenant_id=webhook.tenant_id, environment=webhook.environment)
+    await bump_realm(session, tenant_id=webhook.tenant_id, environment=webhook.environment)
 
 
 async def insert_secret(
@@ -238,7 +238,8 @@ def _webhook(row: Row[Any]) -> Webhook:
     return Webhook(**{**row._mapping, "public_keys": keys})
 
 
-async def _bump_realm(session: AsyncSession, *, tenant_id: UUID, environment: str) -> None:
+async def bump_realm(session: AsyncSession, *, tenant_id: UUID, environment: str) -> None:
+    """Make everybody who plans events of the realm look afresh; the realm's other changes wait until this one is committed."""
     await session.execute(
         text(
             "INSERT INTO realm_revisions (tenant_id, environment, revision) VALUES (:tenant_id, :environment, 1)"

@@ -5,6 +5,7 @@ A selector is a type name (``withdrawal.rejected``), a prefix with a wildcard at
 
 import re
 from collections.abc import Iterable
+from itertools import chain
 
 from webhook_dispatcher.event_types import catalogue
 
@@ -31,6 +32,7 @@ def selects_any(selectors: Iterable[str], event_type: str) -> bool:
     return any(selects(selector, event_type) for selector in selectors)
 
 
-def matches_known_type(selector: str) -> bool:
-    """Tell whether a selector covers at least one existing event type, so that a typo is noticed at creation."""
-    return any(selects(selector, event_type.name) for event_type in catalogue.all_types())
+def matches_known_type(selector: str, own_names: Iterable[str] = ()) -> bool:
+    """Tell whether a selector covers an existing event type, built in or own, so that a typo is noticed at creation."""
+    built_in = (event_type.name for event_type in catalogue.all_types())
+    return any(selects(selector, name) for name in chain(built_in, own_names))

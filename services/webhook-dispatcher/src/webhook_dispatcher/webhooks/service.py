@@ -18,6 +18,7 @@ from webhook_dispatcher.audit import repository as audit
 from webhook_dispatcher.deliveries import repository as deliveries
 from webhook_dispatcher.deliveries.wire_formats import crm_slug
 from webhook_dispatcher.event_types import catalogue
+from webhook_dispatcher.event_types import repository as event_types
 from webhook_dispatcher.events import operational
 from webhook_dispatcher.events.service import RealmKeepsChangingError
 from webhook_dispatcher.lanes.lane import lane_of
@@ -63,7 +64,7 @@ class Webhooks:
         Raises DestinationNotAllowed, SecretMalformed, WebhookLimitReached.
         """
         self._check_url(wanted.url)
-        check_selection(wanted.format, wanted.events)
+        await self._check_selection(session, caller.realm, wanted.format, wanted.events)
         secret = secret_text(wanted.format, wanted.secret)
         if await repository.count_locked(session, realm=caller.realm) >= WEBHOOKS_MAX:
             raise WebhookLimitReached
@@ -105,7 +106,8 @@ class Webhooks:
         changes: dict[str, Any] = wanted.model_dump(exclude_unset=True)
         if wanted.url is not None:
             self._check_url(wanted.url)
-        check_selection(webhook.format, wanted.events or webhook.events)
+        if wanted.events is not None:
+            await self._check_selection(session, caller.realm, webhook.format, wanted.events)
         audited = {name: value for name, value in changes.items() if name != "headers"}
         if "headers" in changes:
             headers = changes.pop("headers")
@@ -204,6 +206,17 @@ class Webhooks:
         except DestinationRefused as exc:
             raise DestinationNotAllowed(str(exc)) from exc
 
+    async def _check_selection(
+        self, session: AsyncSession, realm: Realm, webhook_format: str, events: Sequence[str]
+    ) -> None:
+        if not all(map(selectors.matches_known_type, events)):
+            own = await event_types.names(session, realm=realm)
+            unknown = [selector for selector in events if not selectors.matches_known_type(selector, own)]
+            if unknown:
+                detail = f"{unknown[0]!r} matches no event type"
+                raise ValidationFailed(errors=[{"pointer": "/events", "detail": detail}])
+        check_selection(webhook_format, events)
+
     async def _locked(self, session: AsyncSession, realm: Realm, webhook_id: UUID) -> Webhook:
         return _found(await repository.find(session, realm=realm, webhook_id=webhook_id, for_update=True))
 
@@ -216,7 +229,9 @@ def check_selection(webhook_format: str, events: Sequence[str]) -> None:
     if webhook_format != "crm":
         return
     for index, selector in enumerate(events):
-        if any(not crm_slug(kind.name) for kind in catalogue.all_types() if selectors.selects(selector, kind.name)):
+        covered = [kind.name for kind in catalogue.all_types() if selectors.selects(selector, kind.name)]
+        # What covers none of the built-in types is there for own ones.
+        if not covered or not all(map(crm_slug, covered)):
             detail = f"{selector!r} covers event types that the crm format has no envelope for"
             raise ValidationFailed(errors=[{"pointer": f"/events/{index}", "detail": detail}])
 
