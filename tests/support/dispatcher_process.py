@@ -1,6 +1,7 @@
 """The dispatcher's API behind a real socket, in a thread of its own, for clients that block."""
 
 import asyncio
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,20 +13,20 @@ import uvicorn
 
 from support.apps import LOOPBACK
 from support.databases import Databases
-from support.dispatcher_service import fresh_dispatcher_service, payment, withdrawal
+from support.dispatcher_service import DispatcherService, Tenant, fresh_dispatcher_service, payment, withdrawal
+from webhook_dispatcher.rejected_events.rejection import Rejection
+from webhook_dispatcher.rejected_events.service import RejectedEvents
 
 _START_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedDispatcher:
-    """Where it listens, a key with every scope of a tenant, and ids of objects that the tenant has."""
+    """Where it listens, a key with every scope of a tenant, and ids of its objects by the names of their parameters."""
 
     url: str
     key: str
-    webhook_id: str
-    delivery_id: str
-    event_id: str
+    ids: dict[str, str]
 
 
 @contextmanager
@@ -50,9 +51,7 @@ async def _serve(postgres_url: str, found: dict[str, Any], ready: threading.Even
     listener.bind((LOOPBACK, 0))
     async with fresh_dispatcher_service(databases) as service:
         tenant = await service.new_tenant()
-        webhook = await tenant.new_webhook()
-        await tenant.publish(withdrawal(1), payment(2))
-        delivery = (await tenant.deliveries())[0]
+        ids = await _objects_of(tenant, service)
         # The fixture has started the application already.
         config = uvicorn.Config(service.app, lifespan="off", log_config=None, proxy_headers=False)
         server = uvicorn.Server(config)
@@ -64,12 +63,41 @@ async def _serve(postgres_url: str, found: dict[str, Any], ready: threading.Even
         found["served"] = ServedDispatcher(
             url=f"http://{LOOPBACK}:{listener.getsockname()[1]}",
             key=tenant.owner.headers["x-api-key"],
-            webhook_id=webhook["id"],
-            delivery_id=delivery["id"],
-            event_id=delivery["event_id"],
+            ids=ids,
         )
         ready.set()
         await stop.wait()
         server.should_exit = True
         await serving
     await databases.drop_all()
+
+
+async def _objects_of(tenant: Tenant, service: DispatcherService) -> dict[str, str]:
+    """Make an object of each kind; returns their ids by the names that paths give them."""
+    webhook = await tenant.new_webhook()
+    await tenant.publish(withdrawal(1), payment(2))
+    delivery = (await tenant.deliveries())[0]
+    kind = {"name": "loyalty.points", "description": "x", "json_schema": {}, "example": {}}
+    assert (await tenant.owner.post("/v1/event-types", json=kind)).status_code == 201
+    selected = {"from": "2026-01-01T00:00:00Z"}
+    recovery = await tenant.owner.post(f"/v1/webhooks/{webhook['id']}/recover", json=selected)
+    assert recovery.status_code == 202, recovery.text
+    entry = {"tenant_id": tenant.id, "type": "payment.succeeded"}
+    rejection = Rejection(
+        source="causeway:events",
+        entry_id="1-0",
+        reason="invalid_event",
+        detail="/data: a JSON object is required",
+        body=json.dumps(entry).encode(),
+        default_event_id="evt_1",
+    )
+    await RejectedEvents(service.resources.database).keep([rejection])
+    rejected = (await tenant.owner.get("/v1/rejected-events")).json()["data"][0]
+    return {
+        "webhook_id": webhook["id"],
+        "delivery_id": delivery["id"],
+        "event_id": delivery["event_id"],
+        "name": kind["name"],
+        "recovery_id": recovery.json()["id"],
+        "rejected_id": rejected["id"],
+    }

@@ -8,7 +8,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, St
 
 from shared.pagination import PageQuery
 from shared.typeids import IdInPath, TypeId
+from webhook_dispatcher import examples
 from webhook_dispatcher.deliveries.retry_policy import DEFAULT_DELAYS_SECONDS, DELAY_COUNT_MAX, TOTAL_SECONDS_MAX
+from webhook_dispatcher.examples import shown
 from webhook_dispatcher.webhooks import selectors
 from webhook_dispatcher.webhooks.custom_headers import (
     CUSTOM_HEADERS_MAX,
@@ -91,17 +93,7 @@ class _Strict(BaseModel):
 class WebhookIn(_Strict):
     """The body of ``POST /v1/webhooks``."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "name": "Payout processor",
-                    "url": "https://payouts.example.com/causeway",
-                    "events": ["withdrawal.approved.node.2", "withdrawal.rejected"],
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra=shown(examples.WEBHOOK_IN))
 
     name: Name
     url: Url
@@ -135,6 +127,7 @@ def _document_never_null(schema: dict[str, Any]) -> None:
         choices = [choice for choice in described.pop("anyOf") if choice != {"type": "null"}]
         described.pop("default")
         described.update(choices[0])
+    schema["examples"] = [{"events": ["withdrawal.*"], "rate_per_second": 50, "description": None}]
 
 
 class WebhookPatch(_Strict):
@@ -179,6 +172,8 @@ class PublicKeyOut(BaseModel):
 class WebhookOut(BaseModel):
     """A webhook as it is shown. Header values that look like credentials are masked."""
 
+    model_config = ConfigDict(json_schema_extra=shown(examples.WEBHOOK))
+
     id: WebhookId
     name: str
     url: str
@@ -209,6 +204,8 @@ class WebhookOut(BaseModel):
 class WebhookCreated(WebhookOut):
     """A new webhook with its secret, which `secret/reveal` shows again."""
 
+    model_config = ConfigDict(json_schema_extra=shown(examples.WEBHOOK_CREATED))
+
     secret: ShownSecret = ""
 
 
@@ -222,11 +219,15 @@ class WebhookListQuery(PageQuery):
 class EnableIn(_Strict):
     """What becomes of the held deliveries: sent in order, or cancelled."""
 
+    model_config = ConfigDict(json_schema_extra=shown({"pending": "deliver"}))
+
     pending: Literal["deliver", "skip"] = "deliver"
 
 
 class RotateIn(_Strict):
     """A new secret, and a new ed25519 key where there is one; the old ones sign beside them for the overlap."""
+
+    model_config = ConfigDict(json_schema_extra=shown({"overlap_seconds": 86_400}))
 
     secret: Secret | None = None
     overlap_seconds: OverlapSeconds = 86_400
@@ -234,6 +235,8 @@ class RotateIn(_Strict):
 
 class SecretOut(BaseModel):
     """The secret, and until when the one before it still signs."""
+
+    model_config = ConfigDict(json_schema_extra=shown(examples.SECRET))
 
     secret: ShownSecret = ""
     created_at: datetime
@@ -244,11 +247,15 @@ class SecretOut(BaseModel):
 class TestIn(_Strict):
     """Which type's example to send."""
 
+    model_config = ConfigDict(json_schema_extra=shown({"event_type": "withdrawal.approved.node.2"}))
+
     event_type: Annotated[str, Field(max_length=128)]
 
 
 class TestOut(BaseModel):
     """The event and delivery that were made; both appear in the history."""
+
+    model_config = ConfigDict(json_schema_extra=shown(examples.TEST_SENT))
 
     event_id: str
     delivery_id: Annotated[UUID, TypeId("dlv")]
