@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import httpx2
 from prometheus_client import CollectorRegistry
@@ -27,7 +28,7 @@ from shared.access.feed import FeedFollower
 from shared.access.feed_metrics import Applied, expose
 from shared.access.guesses import GuessLimiter
 from shared.access.jwks import PublishedKeys
-from shared.access.jwt import AccessToken
+from shared.access.jwt import KEY_ID_PREFIX, AccessToken
 from shared.access.memory import Answer, Answers, targets_of
 from shared.access.tokens import TokenReader
 from shared.principals import AccessUnavailableError, Address, Principal, principal_from_wire
@@ -87,11 +88,12 @@ class AccessClient:
             feed_http,
             service=service,
             instance=f"{socket.gethostname()}-{os.getpid()}",
-            drop=self._answers.drop,
-            drop_all=self._answers.clear,
+            drop=self._drop,
+            drop_all=self._drop_all,
             clock=clock,
         )
-        self._tokens = TokenReader(PublishedKeys(http, clock=clock), self.feed, issuer=issuer)
+        self._keys = PublishedKeys(http, clock=clock)
+        self._tokens = TokenReader(self._keys, self.feed, issuer=issuer)
 
     @classmethod
     def open(
@@ -132,6 +134,15 @@ class AccessClient:
         self._following = asyncio.create_task(self.feed.follow(), name="revocation feed")
         if registry is not None:
             expose(registry, self._applied)
+
+    def _drop(self, kind: str, target: UUID, sequence: int) -> None:
+        self._answers.drop(target)
+        if kind == KEY_ID_PREFIX:
+            self._keys.block(target, sequence=sequence)
+
+    def _drop_all(self, sequence: int) -> None:
+        self._answers.clear()
+        self._keys.clear(sequence=sequence)
 
     def _applied(self) -> list[Applied]:
         feed = self.feed
