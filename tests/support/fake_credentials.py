@@ -42,6 +42,8 @@ class FakeCredentials:
     may_publish: asyncio.Event = field(default_factory=asyncio.Event)
     jwks: list[dict[str, Any]] = field(default_factory=list)
     asked_paths: list[str] = field(default_factory=list)
+    status: int = 200
+    """Of the answers to verifications."""
     lag: int = 0
     """By how many rows the answers to verifications lie behind the feed."""
 
@@ -102,7 +104,7 @@ class FakeCredentials:
             body = self._verify(asked)
             self.was_read.set()
             await self.may_answer.wait()
-            return httpx2.Response(200, json=body)
+            return httpx2.Response(self.status, json=body)
         return httpx2.Response(200, json=answer(request))
 
     def _verify(self, asked: dict[str, Any]) -> dict[str, Any]:

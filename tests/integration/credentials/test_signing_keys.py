@@ -193,7 +193,7 @@ async def test_a_leaked_key_that_was_dropped_forges_nothing_for_anybody(service:
 
 async def told(sibling: AccessClient) -> None:
     """Wait until credentials was told of the uses so far."""
-    await asyncio.gather(*(question.answer for question in sibling._questions.values()), return_exceptions=True)
+    await asyncio.gather(*sibling._questions.under_way(), return_exceptions=True)
 
 
 async def begin(sibling: AccessClient) -> None:

@@ -10,6 +10,7 @@ from shared.access.client import ANSWER_SECONDS
 from shared.access.feed import TRUST_SECONDS
 from shared.access.jwks import JWKS_PATH, REFRESH_SECONDS, RETRY_SECONDS
 from shared.access.jwt import AccessToken
+from shared.access.questions import PATIENCE_SECONDS
 from support.access_tokens import HOSTILE_KEY_IDS, ISSUER, UNKNOWN_KEY_ID, Issuer, forgeries
 from support.fake_credentials import FakeCredentials
 
@@ -64,7 +65,7 @@ def forged(name: str) -> str:
 async def allows(client: AccessClient, text: str, *, scope: str = "events:publish") -> bool:
     """Tell whether the client lets a credential pass; what it does behind that is done, too."""
     is_allowed = await client.verify(text, ip=None, scope=scope) is not None
-    await asyncio.gather(*(question.answer for question in client._questions.values()), return_exceptions=True)
+    await asyncio.gather(*client._questions.under_way(), return_exceptions=True)
     return is_allowed
 
 
@@ -139,13 +140,38 @@ async def test_a_new_key_is_found_when_it_signs(credentials: FakeCredentials, cl
 
 
 async def test_a_key_that_is_published_no_more_is_forgotten(credentials: FakeCredentials, client: AccessClient) -> None:
-    """After the time that published keys are kept."""
+    """After the time that published keys are kept, and nobody waits for that: the first one to come finds the old key."""
     text = known(credentials, TRUSTED.token())
     assert await allows(client, text)
     credentials.jwks = [Issuer().jwk]
-    credentials.clock.now += max(REFRESH_SECONDS, ANSWER_SECONDS)
-    await client.feed.ask(wait_seconds=0)
-    assert not await allows(client, text)
+    credentials.may_publish.clear()
+    for is_allowed in (True, False):
+        credentials.clock.now += max(REFRESH_SECONDS, ANSWER_SECONDS)
+        await client.feed.ask(wait_seconds=0)
+        assert await allows(client, text) is is_allowed
+        credentials.may_publish.set()
+        if client._keys._fetching is not None:
+            await client._keys._fetching
+
+
+async def test_a_second_try_for_the_keys_holds_nobody_up(credentials: FakeCredentials) -> None:
+    """The first one showed that they do not come: those who need them wait a moment, and those after them not at all."""
+    client = credentials.client(issuer=ISSUER)
+    credentials.is_up = False
+    with pytest.raises(AccessUnavailableError):
+        await client.verify(TRUSTED.text(), ip=None, scope="events:read")
+    credentials.is_up = True
+    credentials.may_publish.clear()
+    credentials.clock.now += RETRY_SECONDS
+    for limit_seconds in (1.0, 0.1):
+        async with asyncio.timeout(limit_seconds):
+            with pytest.raises(AccessUnavailableError):
+                await client.verify(TRUSTED.text(), ip=None, scope="events:read")
+        credentials.clock.now += PATIENCE_SECONDS
+    credentials.may_publish.set()
+    assert client._keys._fetching is not None
+    await client._keys._fetching
+    assert await allows(client, known(credentials, TRUSTED.token()))
 
 
 async def test_without_the_keys_nobody_is_told_no(credentials: FakeCredentials) -> None:

@@ -8,8 +8,9 @@
 Used by every service, which import these names from here.
 """
 
-from shared.access.client import FRESH_SECONDS, AccessClient
+from shared.access.client import AccessClient
 from shared.access.dependencies import authenticate, count_request, realm_of, require, require_platform, required_scope
+from shared.access.questions import FRESH_SECONDS
 from shared.principals import (
     AccessUnavailableError,
     Address,

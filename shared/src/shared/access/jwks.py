@@ -18,6 +18,7 @@ from joserfc.jwk import ECKey
 
 from shared import typeids
 from shared.access.jwt import KEY_ID_PREFIX, public_key
+from shared.access.questions import PATIENCE_SECONDS
 from shared.principals import AccessUnavailableError
 
 JWKS_PATH = "/.well-known/jwks.json"
@@ -48,7 +49,9 @@ class PublishedKeys:
         self._needed = 0
         """Where it must have stood at least."""
         self._fetched_at = float("-inf")
-        self._may_try_at = float("-inf")
+        self._began_at = self._may_try_at = float("-inf")
+        self._failed = False
+        """Whether the newest fetch that has ended did so without keys."""
         self._fetching: asyncio.Task[None] | None = None
 
     async def find(self, key_id: UUID) -> ECKey | None:
@@ -57,20 +60,29 @@ class PublishedKeys:
         A key that is known stays in use while the issuer does not answer.
         """
         key = self._usable(key_id)
-        if key is not None and self._clock() - self._fetched_at < REFRESH_SECONDS:
+        if key is not None:
+            # The feed would have named it if it were known to somebody. So an old one serves, and is looked after beside.
+            if self._clock() - self._fetched_at >= REFRESH_SECONDS:
+                self._fetch_soon()
             return key
         # Twice where the first answer, asked for by somebody else, was under way when the feed brought news.
         for _ in range(2):
             fetching = None if self.is_blocked(key_id) else self._fetch_soon()
             if fetching is None:
                 break
-            await asyncio.shield(fetching)
+            await self._wait_for(fetching)
             if self._is_complete():
                 break
         key = self._usable(key_id)
         if key is None and not self.is_blocked(key_id) and not self._is_complete():
             raise AccessUnavailableError
         return key
+
+    async def aclose(self) -> None:
+        """End a fetch that is under way."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.wait({self._fetching})
 
     def is_blocked(self, key_id: UUID) -> bool:
         """Tell whether the feed has named this key: it counts for nothing, whatever was signed with it and when."""
@@ -95,13 +107,23 @@ class PublishedKeys:
         """Tell whether a key that is not among them is none of the issuer's."""
         return self._sequence is not None and self._sequence >= self._needed
 
+    async def _wait_for(self, fetching: asyncio.Task[None]) -> None:
+        """Wait; where the fetch before this one failed, only a moment. Raises AccessUnavailableError when that is over."""
+        timeout = None
+        if self._failed:
+            timeout = max(0.0, self._began_at + PATIENCE_SECONDS - self._clock())
+        done, _ = await asyncio.wait({fetching}, timeout=timeout)
+        if not done:
+            raise AccessUnavailableError
+
     def _usable(self, key_id: UUID) -> ECKey | None:
         return None if self.is_blocked(key_id) else self._keys.get(key_id)
 
     def _fetch_soon(self) -> asyncio.Task[None] | None:
         """Return the fetch under way, or begin one; None where it is too early for that."""
         if self._fetching is None and self._clock() >= self._may_try_at:
-            self._may_try_at = self._clock() + RETRY_SECONDS
+            self._began_at = self._clock()
+            self._may_try_at = self._began_at + RETRY_SECONDS
             self._fetching = asyncio.create_task(self._fetch())
         return self._fetching
 
@@ -112,7 +134,9 @@ class PublishedKeys:
             if len(response.content) > _ANSWER_BYTES_MAX:
                 raise ValueError("too long")  # noqa: TRY301 - a strange answer is one more way to fail
             self._take(response.json())
+            self._failed = False
         except (httpx2.HTTPError, ValueError, KeyError, TypeError) as exc:
+            self._failed = True
             log.warning("access.jwks_not_fetched", reason=type(exc).__name__)
         finally:
             self._fetching = None
