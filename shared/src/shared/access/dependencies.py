@@ -119,7 +119,7 @@ async def authenticate(request: Request, scope: str | None) -> Principal:
     if principal is None:
         raise Unauthorized(was_presented=True)
     if presented.is_legacy:
-        await check_legacy(request, presented, principal)
+        check_legacy(request, presented, principal)
     request.state.principal = principal
     count_request(request, principal)
     if scope is not None and scope not in principal.scopes:
