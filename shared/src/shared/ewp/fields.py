@@ -55,6 +55,9 @@ Amount = Annotated[
 Currency = Annotated[str, AfterValidator(_known_currency)]
 """An ISO 4217 code with a minor unit."""
 
+CurrencyCode = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{3,12}$")]
+"""A code that a wallet uses for something it shows; only those of ISO 4217 can be moved."""
+
 Time = Annotated[datetime, BeforeValidator(parse_time), PlainSerializer(format_time, return_type=str)]
 """RFC 3339 text on the wire, to the millisecond."""
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from shared import strict_json
-from shared.ewp.fields import Amount, Currency, Ref, StepId, Time
+from shared.ewp.fields import Amount, Currency, CurrencyCode, Ref, StepId, Time
 from shared.ewp.money import MoneyError, at_scale, scale_of
 
 VERSION: Final = "ewp/1"
@@ -155,7 +155,7 @@ class WalletBalance(_Message):
 
     wallet_id: Ref
     owner_ref: Ref
-    currency: Annotated[str, Field(pattern=r"^[A-Z0-9]{3,12}$")]
+    currency: CurrencyCode
     scale: Annotated[int, Field(ge=0, le=8)]
     ledger: Amount
     available: Amount
@@ -184,10 +184,10 @@ class BalancePage(_Message):
 
 
 class BalanceQuery(_Request):
-    """The body of ``POST /v1/balances:query``."""
+    """The body of ``POST /v1/balances:query``; no owner means every owner."""
 
     owner_refs: Annotated[list[Ref], Field(max_length=OWNER_REFS_MAX)]
-    currency: Currency | None = None
+    currency: CurrencyCode | None = None
     cursor: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
     limit: Annotated[int, Field(ge=1, le=PAGE_ITEMS_MAX)] = 50
 
@@ -205,7 +205,7 @@ class FeedPage(_Message):
 class CurrencyScale(_Message):
     """A currency that a wallet system keeps."""
 
-    code: Annotated[str, Field(pattern=r"^[A-Z0-9]{3,12}$")]
+    code: CurrencyCode
     scale: Annotated[int, Field(ge=0, le=8)]
 
 

@@ -87,8 +87,11 @@ def sign_request(
 ) -> dict[str, str]:
     """Return the fields to add to ``request``: one signature for each key, labelled ``sig1``, ``sig2``, … in order.
 
-    ``created`` is in unix seconds; ``nonce`` is made when none is given, and never used for two requests.
+    ``created`` is in unix seconds; ``nonce`` is made when none is given, and never used for two requests. Raises ValueError
+    without keys, and for text that a signature cannot carry.
     """
+    if not keys:
+        raise ValueError("a request is signed with at least one key")
     covered = _REQUEST_WITH_BODY if request.body else _REQUEST
     headers = {"content-digest": content_digest(request.body)} if request.body else {}
     value_of = _request_values(request, headers.get)

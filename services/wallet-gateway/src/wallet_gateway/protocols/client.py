@@ -31,7 +31,7 @@ class WalletClient(Protocol):
         cursor: str | None = None,
         limit: int = 50,
     ) -> Read[BalancePage]:
-        """Return one page of the wallets of these owners."""
+        """Return one page of the wallets of these owners, or of everybody when none is named."""
         ...
 
     async def balance(
