@@ -39,14 +39,12 @@ def classify_step(
     call = exchange.call
     if isinstance(exchange.error, NotSentError):
         return NotSent(code=exchange.error.code, call=call)
+    told = wallet_code(exchange)
     if fault := _fault(exchange, signature_fault):
-        return Unknown(code=fault, call=call)
-    if exchange.status == OK:
-        return _classify_answer(exchange, order=order, action=action)
-    told = wallet_code(exchange.body)
-    if action == "get" and exchange.status == NOT_FOUND and told == "not_found":
-        return NotFound(call=call)
-    return Unknown(code=f"http_{exchange.status}", call=call, wallet_code=told)
+        if action == "get" and told == "not_found" and signature_fault is None and exchange.status == NOT_FOUND:
+            return NotFound(call=call)
+        return Unknown(code=fault, call=call, wallet_code=told)
+    return _classify_answer(exchange, order=order, action=action)
 
 
 def _classify_answer(exchange: Exchange, *, order: TransferOrder, action: Action) -> StepResult:
@@ -68,9 +66,7 @@ def classify_read(exchange: Exchange, *, parse: Callable[[bytes], T], signature_
     if isinstance(exchange.error, NotSentError):
         raise ReadFailed(exchange.error.code, sent=False, call=call)
     if fault := _fault(exchange, signature_fault):
-        raise ReadFailed(fault, sent=True, call=call)
-    if exchange.status != OK:
-        raise ReadFailed(f"http_{exchange.status}", sent=True, call=call, wallet_code=wallet_code(exchange.body))
+        raise ReadFailed(fault, sent=True, call=call, wallet_code=wallet_code(exchange))
     try:
         return Read(value=parse(exchange.body), call=call)
     except MalformedAnswerError as error:
@@ -100,10 +96,12 @@ def possible_states(order: TransferOrder, action: Action) -> frozenset[State]:
     return ends | {"held"}
 
 
-def wallet_code(body: bytes) -> str | None:
+def wallet_code(exchange: Exchange) -> str | None:
     """Return the ``code`` of a problem, for people and for 404 alone; None for whatever is no problem."""
+    if exchange.error is not None or exchange.status == OK:
+        return None
     try:
-        problem = strict_json.loads(body)
+        problem = strict_json.loads(exchange.body)
     except strict_json.MalformedJsonError:
         return None
     code = problem.get("code") if isinstance(problem, dict) else None
@@ -111,8 +109,9 @@ def wallet_code(body: bytes) -> str | None:
 
 
 def _fault(exchange: Exchange, signature_fault: str | None) -> str | None:
+    """Return the first thing, as it met us, for which an answer proves nothing."""
     if exchange.error is not None:
         return exchange.error.code
-    if exchange.truncated:
-        return "response_too_large"
-    return signature_fault
+    if exchange.status != OK:
+        return f"http_{exchange.status}"
+    return "response_too_large" if exchange.truncated else signature_fault
