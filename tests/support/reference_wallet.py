@@ -180,7 +180,10 @@ async def connected(url: str, settings: Settings) -> AsyncIterator[ReferenceWall
     async with (
         httpx2.AsyncClient(base_url=url, timeout=_TIMEOUT_SECONDS, trust_env=False, limits=limits) as http,
         httpx2.AsyncClient(
-            base_url=url, timeout=_TIMEOUT_SECONDS, trust_env=False, headers={"authorization": f"Bearer {token}"}
+            base_url=url,
+            timeout=_TIMEOUT_SECONDS,
+            trust_env=False,
+            headers={"authorization": f"Bearer {token or 'none'}"},
         ) as control,
     ):
         yield ReferenceWallet(url=url, settings=settings, http=http, control=control)

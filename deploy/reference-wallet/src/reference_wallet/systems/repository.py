@@ -131,7 +131,7 @@ async def restore(session: AsyncSession, *, system_id: UUID, seq: int) -> None:
 _RESTORE = (
     "SELECT 1 FROM systems WHERE id = :system_id FOR UPDATE",
     """
-    UPDATE wallets SET ledger = ledger - undone.ledger, held = held - undone.held, version = version + 1
+    UPDATE wallets SET ledger = wallets.ledger - undone.ledger, held = wallets.held - undone.held, version = version + 1
     FROM (
         SELECT wallet_id, sum(ledger_delta) AS ledger, sum(held_delta) AS held FROM feed
         WHERE system_id = :system_id AND seq > :seq AND wallet_id IS NOT NULL GROUP BY wallet_id
