@@ -100,7 +100,7 @@ def sign_request(
     for number, key in enumerate(keys, start=1):
         params = signature_params(covered, created=created, nonce=nonce, keyid=key.key_id, alg=key.algorithm)
         inputs.append(f"sig{number}={params}")
-        signatures.append(f"sig{number}={byte_sequence(key.sign(_base(covered, params, value_of)))}")
+        signatures.append(f"sig{number}={byte_sequence(key.sign(signature_base(covered, params, value_of)))}")
     headers["signature-input"] = ", ".join(inputs)
     headers["signature"] = ", ".join(signatures)
     return headers
@@ -146,7 +146,7 @@ def sign_response(key: SigningKey, *, status: int, body: bytes, request_signatur
     params = signature_params(_RESPONSE, created=created, keyid=key.key_id, alg=key.algorithm)
     value_of = _response_values(status, request_signature, headers.get)
     headers["signature-input"] = f"sig1={params}"
-    headers["signature"] = f"sig1={byte_sequence(key.sign(_base(_RESPONSE, params, value_of)))}"
+    headers["signature"] = f"sig1={byte_sequence(key.sign(signature_base(_RESPONSE, params, value_of)))}"
     return headers
 
 
@@ -213,7 +213,7 @@ def _response_values(status: int, request_signature: str, header: Callable[[str]
     return value_of
 
 
-def _base(components: Sequence[Component], params: str, value_of: _ValueOf) -> bytes:
+def signature_base(components: Sequence[Component], params: str, value_of: _ValueOf) -> bytes:
     """Return the signature base (RFC 9421 §2.5); raises ComponentsNotCoveredError for a component that the message lacks."""
     lines = []
     for component in components:
@@ -252,7 +252,9 @@ def _first_that_holds(
             if signature.algorithm not in {None, key.algorithm}:
                 raise SignatureMismatchError("the key is one of another algorithm")
             judge(signature)
-            if not key.verifies(signature.signature, _base(signature.components, signature.params_text, value_of)):
+            if not key.verifies(
+                signature.signature, signature_base(signature.components, signature.params_text, value_of)
+            ):
                 raise SignatureMismatchError("the signature does not fit the message")
         except SignatureRefusedError as error:
             refused = refused or error
