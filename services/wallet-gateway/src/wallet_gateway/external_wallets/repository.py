@@ -19,6 +19,7 @@ WalletRef = UUID | Literal["home"]
 _COLUMNS = """id, tenant_id, environment, is_home, name, base_url, protocol, response_signatures, transfer_call,
     timeout_seconds, balance_cache_seconds, step_seconds, metadata, enabled, disabled_at, frozen, frozen_reason, frozen_at,
     capabilities, capabilities_at, created_at, created_by, updated_at, deleted_at,
+    (SELECT id FROM wallet_keys WHERE wallet_id = external_wallets.id ORDER BY id DESC LIMIT 1) AS key_id,
     (SELECT open_until FROM wallet_breakers WHERE wallet_id = external_wallets.id AND open_until > now()) AS broken_until"""
 _JSON = frozenset({"transfer_call", "metadata", "capabilities"})
 _CHANGEABLE = frozenset(
@@ -56,6 +57,8 @@ class Wallet:
     created_by: str
     updated_at: datetime
     deleted_at: datetime | None
+    key_id: UUID | None
+    """The newest key's; None where the wallet is deleted, or has just been inserted."""
     broken_until: datetime | None
     """Until when some process found it broken; None while nobody does."""
 

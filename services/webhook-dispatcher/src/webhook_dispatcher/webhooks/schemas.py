@@ -9,6 +9,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, St
 
 from shared.pagination import PageQuery
 from shared.typeids import IdInPath, TypeId
+from shared.wire_fields import (
+    OVERLAP_SECONDS_DEFAULT,
+    Metadata,
+    Name,
+    OverlapSeconds,
+    ShownSecret,
+    StrictBody,
+    document_never_null,
+    not_null,
+    without_controls,
+)
 from webhook_dispatcher.deliveries.retry_policy import DEFAULT_DELAYS_SECONDS, DELAY_COUNT_MAX, TOTAL_SECONDS_MAX
 from webhook_dispatcher.webhooks import selectors
 
@@ -24,13 +35,6 @@ _OUR_HEADERS = frozenset(
 )
 HEADERS_MAX = 20
 EVENTS_MAX = 100
-METADATA_KEYS_MAX = 50
-
-
-def _text(value: str) -> str:
-    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in value):  # noqa: PLR2004 - ASCII's control characters
-        raise ValueError("control characters are not allowed")
-    return value
 
 
 def _selectors(value: list[str]) -> list[str]:
@@ -59,13 +63,6 @@ def _delays(value: list[int]) -> list[int]:
     return value
 
 
-def _metadata(value: dict[str, str]) -> dict[str, str]:
-    for key, content in value.items():
-        if len(key) > 64 or len(content) > 512 or "\0" in key + content:  # noqa: PLR2004 - limits of one entry
-            raise ValueError("a key has at most 64 characters, a value 512, and neither a NUL")
-    return value
-
-
 def _signature_header(value: str | None) -> str | None:
     if value is not None:
         if not _HEADER_NAME.fullmatch(value):
@@ -75,7 +72,6 @@ def _signature_header(value: str | None) -> str | None:
     return value
 
 
-Name = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_text)]
 Url = Annotated[str, Field(min_length=1, max_length=2048)]
 Events = Annotated[list[str], Field(min_length=1, max_length=EVENTS_MAX), AfterValidator(_selectors)]
 Headers = Annotated[dict[str, str], Field(max_length=HEADERS_MAX), AfterValidator(_headers)]
@@ -87,23 +83,16 @@ Delays = Annotated[
 TimeoutSeconds = Annotated[StrictInt, Field(ge=1, le=30)]
 MaxInFlight = Annotated[StrictInt, Field(ge=1, le=200)]
 RatePerSecond = Annotated[StrictInt, Field(ge=1, le=10_000)]
-Description = Annotated[str, Field(max_length=1024), AfterValidator(_text)]
-Metadata = Annotated[dict[str, str], Field(max_length=METADATA_KEYS_MAX), AfterValidator(_metadata)]
+Description = Annotated[str, Field(max_length=1024), AfterValidator(without_controls)]
 Secret = Annotated[SecretStr, Field(min_length=16, max_length=128)]
-ShownSecret = Annotated[str, Field(description="Absent where an answer is repeated for its Idempotency-Key.")]
 SignatureHeader = Annotated[str | None, AfterValidator(_signature_header)]
-OverlapSeconds = Annotated[StrictInt, Field(ge=0, le=30 * 86_400)]
 
 Trigger = Literal["first", "every"]
 Format = Literal["standard", "crm", "timestamped"]
 CrmSignature = Literal["hex", "prefixed"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class WebhookIn(_Strict):
+class WebhookIn(StrictBody):
     """The body of ``POST /v1/webhooks``."""
 
     model_config = ConfigDict(
@@ -143,21 +132,13 @@ _NEVER_NULL = (
 )
 
 
-def _document_never_null(schema: dict[str, Any]) -> None:
-    for name in _NEVER_NULL:
-        described = schema["properties"][name]
-        choices = [choice for choice in described.pop("anyOf") if choice != {"type": "null"}]
-        described.pop("default")
-        described.update(choices[0])
-
-
-class WebhookPatch(_Strict):
+class WebhookPatch(StrictBody):
     """The body of ``PATCH /v1/webhooks/{id}``: the fields to change. ``format`` is fixed at creation.
 
     Absent is not null: None stands for a field that was not sent, and only those that may be empty can be set to null.
     """
 
-    model_config = ConfigDict(json_schema_extra=_document_never_null)
+    model_config = ConfigDict(json_schema_extra=document_never_null(_NEVER_NULL))
 
     name: Name | None = None
     url: Url | None = None
@@ -173,12 +154,7 @@ class WebhookPatch(_Strict):
     description: Description | None = None
     metadata: Metadata | None = None
 
-    @field_validator(*_NEVER_NULL, mode="before")
-    @classmethod
-    def _not_null(cls, value: object) -> object:
-        if value is None:
-            raise ValueError("cannot be null")
-        return value
+    _not_null = field_validator(*_NEVER_NULL, mode="before")(not_null)
 
 
 class WebhookOut(BaseModel):
@@ -222,17 +198,17 @@ class WebhookListQuery(PageQuery):
     q: Annotated[str | None, Field(max_length=128, description="Part of the name or URL.")] = None
 
 
-class EnableIn(_Strict):
+class EnableIn(StrictBody):
     """What becomes of the held deliveries: sent in order, or cancelled."""
 
     pending: Literal["deliver", "skip"] = "deliver"
 
 
-class RotateIn(_Strict):
+class RotateIn(StrictBody):
     """A new secret; the old one signs beside it for the overlap."""
 
     secret: Secret | None = None
-    overlap_seconds: OverlapSeconds = 86_400
+    overlap_seconds: OverlapSeconds = OVERLAP_SECONDS_DEFAULT
 
 
 class SecretOut(BaseModel):
@@ -243,7 +219,7 @@ class SecretOut(BaseModel):
     previous_expires_at: datetime | None = None
 
 
-class TestIn(_Strict):
+class TestIn(StrictBody):
     """Which type's example to send."""
 
     event_type: Annotated[str, Field(max_length=128)]
