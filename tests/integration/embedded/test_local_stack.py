@@ -89,8 +89,10 @@ def test_stack_json_is_private_and_names_every_process(stack: RunningStack) -> N
     document = stack.file()
     assert stat.S_IMODE((stack.data_dir / "stack.json").stat().st_mode) == 0o600
     services = ("credentials", "webhook-dispatcher", "wallet-gateway")
-    assert set(document["services"]) == set(document["databases"]) == set(services)
+    wallets = ("reference-wallet", "home-wallet")
+    assert set(document["services"]) == set(document["databases"]) == {*services, *wallets}
     roles = {f"{service}-{role}-1" for service in services for role in ("api", "worker")}
+    roles |= {f"{wallet}-api-1" for wallet in wallets}
     assert set(document["processes"]) == roles | {"postgres", "valkey", "demo-receiver"}
     assert all(psutil.pid_exists(process["pid"]) for process in document["processes"].values())
 
@@ -114,7 +116,7 @@ def test_no_secret_is_printed_or_put_into_arguments(stack: RunningStack) -> None
     shown = stack.output
     for process in document["processes"].values():
         shown += " ".join(psutil.Process(process["pid"]).cmdline())
-    assert [secret for secret in (*document["keys"].values(), *passwords) if secret in shown] == []
+    assert [secret for secret in (*document["keys"].values(), document["wallet_control"]["token"], *passwords) if secret in shown] == []
 
 
 @pytest.mark.parametrize("name", ["postgres", "valkey", "webhook-dispatcher-worker-1", "webhook-dispatcher-api-1"])
