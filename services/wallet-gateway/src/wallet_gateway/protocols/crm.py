@@ -75,7 +75,9 @@ class CrmClient:
             return self._not_sent(CANNOT_TRANSFER if call is None else "holds_not_supported")
         try:
             body, signature = crm_messages.transfer_request(call, order, key=_key(endpoint))
-            request = self._outgoing(endpoint, call.method, call.path, body=body, signature=signature)
+            request = self._outgoing(
+                endpoint, call.method, call.path, body=body, signature=signature, response_bytes_max=STEP_BYTES_MAX
+            )
         except DestinationRefused as refused:
             return self._not_sent(refused.code)
         except UnsignableError:
@@ -115,7 +117,16 @@ class CrmClient:
             raise ReadFailed(refused.code, sent=False, call=self._no_call()) from refused
         return classify_read(await self._transport.exchange(request), parse=parse, signature_fault=None)
 
-    def _outgoing(self, endpoint: Endpoint, method: str, path: str, *, body: bytes, signature: str | None) -> Outgoing:
+    def _outgoing(
+        self,
+        endpoint: Endpoint,
+        method: str,
+        path: str,
+        *,
+        body: bytes,
+        signature: str | None,
+        response_bytes_max: int = PAGE_BYTES_MAX,
+    ) -> Outgoing:
         """Return the request with its headers; raises DestinationRefused."""
         headers = {**_HEADERS, "key": _key(endpoint)}
         if body:
@@ -128,7 +139,7 @@ class CrmClient:
             headers=headers,
             body=body,
             deadline_seconds=endpoint.timeout_seconds,
-            response_bytes_max=PAGE_BYTES_MAX if path.startswith("/wallets") else STEP_BYTES_MAX,
+            response_bytes_max=response_bytes_max,
         )
 
     def _now(self) -> datetime:
