@@ -105,6 +105,8 @@ class WalletServer:
             action: Action = "get" if method == "GET" else step[2] or "put"  # type: ignore[assignment] # one of the group
             order = parse_order(step[1], body) if action == "put" else None
             return self._step(action, step[1], order, fault)
+        if fault in NOT_CARRIED_OUT:
+            return _refused(fault)
         if plain == "/.well-known/external-wallet":
             return Answer(status=200, body=model.well_known().to_json(), signed=False)
         if plain == "/v1/balances:query":

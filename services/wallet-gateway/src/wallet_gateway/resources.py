@@ -39,6 +39,7 @@ class GatewayResources:
     access_check: Callable[[], Awaitable[None]]
     queue: Redis
     wallets: WalletAccess
+    notices: BreakerNotices
     discovery: Discovery
     external_wallets: ExternalWallets
     home_wallet: HomeWallet
@@ -57,12 +58,11 @@ def gateway_resources(request: Request) -> GatewayResources:
 
 
 @asynccontextmanager
-async def open_wallet_access(settings: Settings, database: Database) -> AsyncIterator[WalletAccess]:
+async def open_wallet_access(settings: Settings, notices: BreakerNotices) -> AsyncIterator[WalletAccess]:
     """Open the way to wallets; raises KeyringMalformedError for sealing keys that are missing or malformed."""
     policy = AddressPolicy(settings.egress_allow_cidrs)
     endpoints = Endpoints(SealingKeyring.from_text(settings.sealing_keys))
     egress = await EgressClient.open(policy, connections_max=settings.wallet_connections)
-    notices = BreakerNotices(database)
     try:
         yield WalletAccess(
             client=HttpWalletClient(egress, policy),
@@ -72,7 +72,6 @@ async def open_wallet_access(settings: Settings, database: Database) -> AsyncIte
         )
     finally:
         await egress.aclose()
-        await notices.settle()
 
 
 @asynccontextmanager
@@ -103,7 +102,9 @@ async def open_resources(
             access.start_following(registry)
         queue = open_queue(settings.queue_url)
         stack.push_async_callback(queue.aclose)
-        wallets = await stack.enter_async_context(open_wallet_access(settings, database))
+        notices = BreakerNotices(database)
+        stack.push_async_callback(notices.settle)
+        wallets = await stack.enter_async_context(open_wallet_access(settings, notices))
         reader = BalanceReader(wallets, cache=BalanceCache(rows_max=settings.balance_rows_kept))
         stack.push_async_callback(reader.aclose)
         external_wallets = ExternalWallets(endpoints=wallets.endpoints, policy=wallets.policy)
@@ -115,6 +116,7 @@ async def open_resources(
             access_check=access.check,
             queue=queue,
             wallets=wallets,
+            notices=notices,
             discovery=Discovery(database=database, wallets=wallets),
             external_wallets=external_wallets,
             home_wallet=HomeWallet(external_wallets),

@@ -12,7 +12,6 @@ _DETAILS: Final = {
     "rate_exceeded": "The wallet was asked as often as it may be.",
     "no_room": "Too many calls are waiting for this wallet already.",
     "timeout": "The wallet did not answer in time.",
-    "echo_mismatch": "The wallet answered with balances that were not asked for; none is shown.",
     "more_balances": "The wallet has more balances of this client than are shown.",
 }
 _ANY_DETAIL: Final = "The wallet brought nothing that can be shown."

@@ -6,12 +6,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.ewp.fields import Ref
+from shared.ewp.fields import Currency, Ref
 from shared.typeids import TypeId
 
 View = Literal["home", "external", "all"]
 Source = Literal["live", "cache"]
-Currency = Annotated[str, Field(pattern="^[A-Z0-9]{3,12}$", description="Only this one.")]
+OnlyCurrency = Annotated[Currency, Field(pattern="^[A-Z]{3}$", description="Only this one, by ISO 4217.")]
 Money = Annotated[str, Field(pattern=r"^(0|[1-9]\d{0,17})(\.\d{1,8})?$")]
 WalletName = Annotated[str, Field(description="`home`, or an `ew_…` id.")]
 
@@ -37,7 +37,7 @@ class BalanceQueryIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     owner_ref: Annotated[Ref, Field(description="The client, as the wallet knows it.")]
-    currency: Currency | None = None
+    currency: OnlyCurrency | None = None
 
 
 class ClientQueryIn(BaseModel):

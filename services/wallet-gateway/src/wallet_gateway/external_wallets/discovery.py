@@ -28,6 +28,7 @@ from wallet_gateway.protocols.results import Read, ReadFailed
 PROBE_OWNER: Final = "causeway-connection-test"
 """An owner that no wallet needs to know; the page of its balances is empty."""
 _WAIT_SECONDS: Final = 1.0
+_CRM_V1: Final = WellKnown(versions=["crm-v1"], currencies=[], holds=False, retention_days=0, feed=False)
 
 
 class Discovery:
@@ -38,7 +39,12 @@ class Discovery:
         self._wallets = wallets
 
     async def capabilities(self, stored: StoredWallet) -> WellKnown:
-        """Return what a wallet can do, asking it when that is not known yet; raises ReadFailed or NotAdmitted."""
+        """Return what a wallet can do, asking it when that is not known yet; raises ReadFailed or NotAdmitted.
+
+        ``crm-v1`` does not tell; what its interface has not, its wallets cannot do.
+        """
+        if stored.wallet.protocol == "crm-v1":
+            return _CRM_V1
         if stored.wallet.capabilities is not None:
             return WellKnown.model_validate(stored.wallet.capabilities)
         return await self.refresh(stored)
