@@ -1,15 +1,9 @@
-"""Clients that may reach loopback, and a certificate nobody trusts."""
+"""Clients that may reach loopback."""
 
-import datetime as dt
-import ssl
 from collections.abc import AsyncIterator
-from ipaddress import ip_address, ip_network
-from pathlib import Path
+from ipaddress import ip_network
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.egress import AddressPolicy, EgressClient
 
@@ -23,35 +17,3 @@ def loopback() -> AddressPolicy:
 async def client(loopback: AddressPolicy) -> AsyncIterator[EgressClient]:
     async with await EgressClient.open(loopback, connections_max=20) as client:
         yield client
-
-
-@pytest.fixture(scope="session")
-def certificate_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a self-signed certificate for 127.0.0.1, with its key in the same file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "peer")])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "peer.pem"
-    path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
-
-
-@pytest.fixture(scope="session")
-def server_tls(certificate_path: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate_path)
-    return context

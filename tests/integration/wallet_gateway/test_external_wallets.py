@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from shared import typeids
 from shared.ewp.messages import WellKnown
 from support.gateway_service import BASE_URL, GatewayService, Tenant
 
@@ -131,6 +132,40 @@ async def test_a_deleted_wallet_is_gone_and_so_are_its_keys(service: GatewayServ
         " ORDER BY id DESC LIMIT 1"
     )
     assert (rows[0].deleted_at is not None, rows[0].keys) == (True, 0)
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+@pytest.mark.parametrize("status", ["pending", "manual_review"])
+async def test_a_wallet_with_transfers_under_way_is_not_deleted(
+    service: GatewayService, tenant: Tenant, side: str, status: str
+) -> None:
+    """409 `wallet_in_use` until they have ended: its address and keys are what resolves them."""
+    home, made = await tenant.new_home(), await tenant.new_wallet()
+    ends = (
+        {"source": made["id"], "target": home["id"]}
+        if side == "source"
+        else {"source": home["id"], "target": made["id"]}
+    )
+    await service.rows(
+        """
+        INSERT INTO transfers (id, tenant_id, environment, idempotency_key, fingerprint, owner_ref, source_wallet_id,
+            source_is_home, source_account, target_wallet_id, target_is_home, target_account, amount, currency, status,
+            created_by, due_at)
+        SELECT uuidv7(), tenant_id, environment, uuidv7()::text, '', 'o', :source, false, 'a', :target, false, 'b', 1, 'USD',
+            :status, 'x', CASE WHEN :status = 'pending' THEN now() END
+        FROM external_wallets WHERE id = :source
+        """,
+        source=typeids.decode("ew", ends["source"]),
+        target=typeids.decode("ew", ends["target"]),
+        status=status,
+    )
+    path = f"/v1/external-wallets/{made['id']}"
+    refused = await tenant.owner.delete(path)
+    assert (refused.status_code, refused.json()["code"]) == (409, "wallet_in_use")
+    other_protocol = await tenant.owner.put("/v1/home-wallet", json={"base_url": BASE_URL, "protocol": "crm-v1"})
+    assert (other_protocol.status_code, other_protocol.json()["code"]) == (409, "wallet_in_use")
+    await service.rows("UPDATE transfers SET status = 'completed', due_at = NULL, ended_at = now()")
+    assert (await tenant.owner.delete(path)).status_code == 204
 
 
 async def test_a_frozen_wallet_is_unfrozen_with_evidence(service: GatewayService, tenant: Tenant) -> None:

@@ -13,9 +13,9 @@ from shared.access import Caller, Realm
 from shared.audit_entries import repository as audit_entries
 from shared.egress import AddressPolicy
 from shared.problems import NotFound, ValidationFailed
-from wallet_gateway.external_wallets import repository
+from wallet_gateway.external_wallets import repository, usage_repository
 from wallet_gateway.external_wallets.base_url import check_base_url
-from wallet_gateway.external_wallets.errors import TooManyKeys, WalletLimitReached, WalletNotFrozen
+from wallet_gateway.external_wallets.errors import TooManyKeys, WalletInUse, WalletLimitReached, WalletNotFrozen
 from wallet_gateway.external_wallets.protocol_limits import misfit_of, warnings_of
 from wallet_gateway.external_wallets.repository import Wallet, WalletRef
 from wallet_gateway.external_wallets.schemas import HomeWalletIn, RotateKeyIn, WalletIn, WalletPatch
@@ -75,7 +75,7 @@ class ExternalWallets:
         return await self.apply(session, caller, wallet, wanted.model_dump(exclude_unset=True))
 
     async def apply(self, session: AsyncSession, caller: Caller, wallet: Wallet, changes: dict[str, Any]) -> Wallet:
-        """Change columns of a locked wallet and audit it; raises BaseUrlNotAllowed, ValidationFailed."""
+        """Change columns of a locked wallet and audit it; raises BaseUrlNotAllowed, ValidationFailed, WalletInUse."""
         settings = {
             name: getattr(wallet, name) for name in ("protocol", "response_signatures", "transfer_call")
         } | changes
@@ -88,6 +88,8 @@ class ExternalWallets:
             raise ValidationFailed(errors=[{"pointer": f"/{misfit[0]}", "detail": misfit[1]}])
         if "base_url" in changes:
             check_base_url(changes["base_url"], policy=self._policy)
+        if settings["protocol"] != wallet.protocol:
+            await _refuse_if_in_use(session, wallet)
         moved = any(
             changes.get(name, getattr(wallet, name)) != getattr(wallet, name) for name in ("base_url", "protocol")
         )
@@ -100,6 +102,7 @@ class ExternalWallets:
     async def delete(self, session: AsyncSession, caller: Caller, wallet_id: UUID) -> None:
         """Delete a wallet and its keys; its transfers stay. Raises NotFound, WalletInUse."""
         wallet = await self.locked(session, caller.realm, wallet_id)
+        await _refuse_if_in_use(session, wallet)
         await repository.mark_deleted(session, wallet)
         await audit(session, caller, "wallet.deleted", wallet, {})
 
@@ -207,6 +210,11 @@ def _new_row(caller: Caller, wanted: WalletIn | HomeWalletIn, *, is_home: bool) 
 async def audit(session: AsyncSession, caller: Caller, action: str, wallet: Wallet, changes: Mapping[str, Any]) -> None:
     """Write the entry of what a request did to a wallet."""
     await audit_entries.record(session, caller, action=action, target=typeids.encode("ew", wallet.id), changes=changes)
+
+
+async def _refuse_if_in_use(session: AsyncSession, wallet: Wallet) -> None:
+    if await usage_repository.has_open_transfers(session, wallet_id=wallet.id):
+        raise WalletInUse
 
 
 def _warned(wallet: Wallet) -> dict[str, Any]:
