@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shared.ewp import signature_errors as errors
 from shared.ewp.nonces import NonceMemory
-from shared.ewp.signature_fields import Component, content_digest, read_signatures
+from shared.ewp.signature_fields import Component, content_digest, read_any_signatures, read_signatures
 from shared.ewp.signatures import (
     Request,
     Verified,
@@ -325,6 +325,63 @@ def test_malformed_signatures_are_told_apart(
     with pytest.raises(errors.SignatureRefusedError) as refused:
         verify(request)
     assert type(refused.value) is error
+
+
+pieces = st.sampled_from(
+    [
+        *(
+            "sig1=",
+            "sig2=",
+            '("@method")',
+            '("@method" "signature";req)',
+            '("@method"  "@path")',
+            '("@signature-params")',
+            "()",
+        ),
+        *(
+            ";created=1800000000",
+            ";created=-1",
+            ";created=01",
+            ";created=1.0",
+            ";expires=5",
+            ';keyid="a"',
+            ';keyid="a,b"',
+        ),
+        *(';keyid="a;b"', ';keyid="a\\"b"', ";keyid=a", ';alg="x"', ';nonce="n"', ';nonce=""', ";nonce", ';tag="t"'),
+        *("; created=1", ", ", ",", " "),
+    ]
+)
+values = st.sampled_from([":eA==:", ":eB==:", ":eHg=:", ":eHh4:", "::", ":e:", ":eA=:", '"x"', "x"])
+
+
+@given(
+    st.lists(pieces, max_size=12).map("".join),
+    st.lists(st.tuples(st.sampled_from(["sig1", "sig2"]), values), max_size=3),
+)
+def test_the_quick_reader_says_what_the_parser_says(signature_input: str, signatures: list[tuple[str, str]]) -> None:
+    """Whatever the patterns take, the parser of structured fields takes too, and reads the same."""
+    signature = ", ".join(f"{label}={value}" for label, value in signatures)
+    for text in (signature_input, f'sig1=("@method"){signature_input.replace("sig", "x")}'):
+        try:
+            wanted = read_any_signatures(signature_input=text, signature=signature)
+        except errors.SignatureMalformedError:
+            wanted = None
+        try:
+            assert read_signatures(signature_input=text, signature=signature) == wanted
+        except errors.SignatureMalformedError:
+            assert wanted is None
+
+
+def test_what_signers_write_is_read_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our own requests, also with two signatures, and answers never come to the parser."""
+
+    def parser(*_: object, **__: object) -> None:
+        raise AssertionError("parsed")
+
+    monkeypatch.setattr("shared.ewp.signature_fields.http_sf.parse", parser)
+    request = signed(PLAIN, NEW, PRIVATE)
+    assert verify(request, PUBLIC).key_id == "ewk_ed"
+    assert verify_answer(answered(request)).key_id == "ewk_new"
 
 
 @pytest.mark.parametrize(
