@@ -119,6 +119,22 @@ async def test_one_relay_works_and_another_takes_over(database: Database, realm:
     assert len(publishers[working].taken) == 5
 
 
+async def test_a_relay_that_ends_gives_up_its_turn_to_other_processes(database: Database, realm: Realm) -> None:
+    """Its connection goes with it: in a pool that lives on, it would keep all others out for ever."""
+    first, second = Noting(), Noting()
+    async with _relaying(database, first):
+        await _add(database, realm, 1)
+        await until(lambda: _is_empty(database), what="the first relay works")
+    elsewhere = Database.open(
+        database.engine.url.render_as_string(hide_password=False), application_name="another process"
+    )
+    async with _relaying(elsewhere, second):
+        await _add(database, realm, 2)
+        await until(lambda: _is_empty(database), what="the second relay works")
+    await elsewhere.aclose()
+    assert (first.taken, second.taken) == (["p-1"], ["p-2"])
+
+
 async def test_a_refused_event_is_kept_with_the_reason_and_holds_up_no_other(
     database: Database, service: DispatcherService, tenant: Tenant, realm: Realm
 ) -> None:
