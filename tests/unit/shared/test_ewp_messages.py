@@ -122,6 +122,8 @@ def test_fields_beyond_the_protocol_are_passed_over_in_answers_and_refused_in_or
         orjson.dumps({**REJECTION, "error": {"code": "already_done", "detail": ""}}),
         orjson.dumps({**REJECTION, "op": None, "amount": None, "currency": None}),
         orjson.dumps({**TOMBSTONE, "state": "committed"}),
+        orjson.dumps({**TOMBSTONE, "amount": "10.50"}),
+        orjson.dumps({**TOMBSTONE, "op": "debit"}),
         *(orjson.dumps({name: value for name, value in ANSWER.items() if name != missing}) for missing in ANSWER),
         b"\xff" + _answer(),
         _answer(wallet_txn_id="\x00"),

@@ -1,6 +1,6 @@
 """Money of ewp/1: only its form, only its scale, nothing rounded."""
 
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 import pytest
 from hypothesis import given
@@ -116,3 +116,9 @@ def test_too_many_decimals_are_refused(text: str, currency: str) -> None:
     """Also when they are zeros: a wallet that counts differently is found out at once."""
     with pytest.raises(PrecisionError):
         parse_money(text, currency=currency)
+
+
+def test_the_decimal_context_of_the_caller_changes_nothing() -> None:
+    """Not its precision: an amount is never the result of an operation."""
+    with localcontext(prec=3):
+        assert str(parse_money("999999999999999999.9", currency="USD")) == "999999999999999999.90"
