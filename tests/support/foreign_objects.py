@@ -35,7 +35,7 @@ async def check_answered_as_missing(
     foreign: Mapping[str, str],
     others: Iterable[Mapping[str, str]],
 ) -> None:
-    """Expect the same status, body, headers and statements for foreign ids as for ``others``, which nobody has or which are none."""
+    """Expect the same status, body, headers and statements for foreign ids as for ``others``, which nobody has."""
     answers = []
     for ids in (foreign, *others):
         with recorded_statements(database) as statements:
