@@ -16,7 +16,7 @@ from shared.openapi_export import document
 from support.gateway_process import ServedGateway, served_gateway
 
 EXAMPLES = 20
-#: Calls whose rules say more than JSON Schema can: addresses, bytes of a key, what fits a protocol, currencies. 422 is right there.
+#: Calls whose rules say more than JSON Schema can: addresses, bytes of a key, what fits a protocol, currencies. 422 is right.
 BEYOND_SCHEMA = {
     ("POST", "/v1/external-wallets"),
     ("PATCH", "/v1/external-wallets/{wallet_id}"),
