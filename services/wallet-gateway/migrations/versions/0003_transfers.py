@@ -10,6 +10,7 @@ revision = "0003"
 down_revision = "0002"
 
 _TRANSFERS = (
+    # Wallets are never removed while they are named here, only marked; whoever begins a transfer holds them meanwhile.
     """
     CREATE TABLE transfers (
         id uuid PRIMARY KEY,
@@ -19,10 +20,10 @@ _TRANSFERS = (
         fingerprint bytea NOT NULL,
         first_answer bytea,
         owner_ref text NOT NULL,
-        source_wallet_id uuid NOT NULL REFERENCES external_wallets (id),
+        source_wallet_id uuid NOT NULL,
         source_is_home boolean NOT NULL,
         source_account text NOT NULL,
-        target_wallet_id uuid NOT NULL REFERENCES external_wallets (id),
+        target_wallet_id uuid NOT NULL,
         target_is_home boolean NOT NULL,
         target_account text NOT NULL,
         amount numeric NOT NULL CHECK (amount > 0 AND scale(amount) <= 8),
@@ -35,6 +36,10 @@ _TRANSFERS = (
         outcome_unknown boolean NOT NULL DEFAULT false,
         failure_code text,
         failure_detail text,
+        decision text CHECK (decision IN ('completed', 'failed')),
+        decision_evidence text,
+        decided_by text,
+        decided_at timestamptz,
         created_at timestamptz NOT NULL DEFAULT now(),
         created_by text NOT NULL,
         updated_at timestamptz NOT NULL DEFAULT now(),
@@ -112,8 +117,8 @@ _TRANSFERS = (
     """,
 )
 _JOURNAL = (
-    # One row is one posting between a wallet and the clearing account of the transfer's source wallet, in the transfer's currency;
-    # so what is taken out of one account is in the other, and the whole sums to zero however it is written.
+    # One row is one posting between a wallet and the clearing account of the transfer's source wallet, in one currency: what is
+    # taken out of one account is in the other, and the whole sums to zero however it is written.
     """
     CREATE TABLE journal (
         transfer_id uuid NOT NULL REFERENCES transfers (id),

@@ -10,6 +10,7 @@ from wallet_gateway.external_wallets.routes import router as external_wallets_ro
 from wallet_gateway.home_wallet.routes import router as home_wallet_router
 from wallet_gateway.resources import open_resources
 from wallet_gateway.settings import Settings
+from wallet_gateway.transfers.routes import router as transfers_router
 
 __all__ = ["Settings", "create_app"]
 
@@ -23,5 +24,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description="Balances of external wallets, and transfers between them and the home wallet.",
         settings=loaded,
         open_resources=lambda registry: open_resources(loaded, registry, serves=True),
-        routers=(external_wallets_router, home_wallet_router, balances_router),
+        routers=(external_wallets_router, home_wallet_router, balances_router, transfers_router),
     )

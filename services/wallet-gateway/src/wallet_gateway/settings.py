@@ -22,6 +22,15 @@ class Settings(ServiceSettings):
     wallet_resolves_per_second: int = Field(default=20, ge=1, le=1000)
     """Calls past an open breaker: resolving unknown outcomes, and operators' tests."""
 
+    publisher_key: SecretStr = SecretStr("")
+    """A service key with ``events:publish``: what transfers have come to is published with it."""
+    transfer_slots: int = Field(default=500, ge=1, le=5000)
+    """Transfers that one worker carries out at a time."""
+    transfer_lease_seconds: float = Field(default=5.0, ge=2)
+    """How long transfers stay with a worker that no longer says it lives; so long a kill -9 can delay them."""
+    transfer_review_after_seconds: int = Field(default=86_400, ge=60, le=30 * 86_400)
+    """After so long a step whose outcome is still unknown goes to a person."""
+
     balances_deadline_seconds: float = Field(default=5.0, ge=0.1, le=60)
     """How long the balances of one client over all wallets may take; what has not come by then is told as missing."""
     balance_rows_kept: int = Field(default=50_000, ge=1, le=10_000_000)

@@ -60,6 +60,11 @@ class Move:
     call: Call | None = None
     at: datetime | None = None
     end: End | None = None
+    is_postponed: bool = False
+
+    def is_made_now(self, now: datetime) -> bool:
+        """Tell whether the call is intended, and made as soon as that is written down."""
+        return self.end is None and not self.is_postponed and self.at is not None and self.at <= now
 
 
 def advance(course: Course, finding: Finding | None, *, now: datetime, policy: Policy) -> Move:
@@ -92,11 +97,28 @@ def settle(course: Course, decision: Decision, *, now: datetime, policy: Policy)
     right, and nothing more is called.
     """
     if course.step is None or course.step.kind is not StepKind.CREDIT:
-        return Move(course=course, end=End(status=decision))
+        return Move(course=course, end=_decided(course, decision))
     failure = Failure(code="decided", detail="A person found that the target was not credited.")
     applied = decision == "completed"
     credit = Done(kind=StepKind.CREDIT, applied=applied, failure=None if applied else failure)
     return _conclude(course, credit, now=now, policy=policy)
+
+
+def _decided(course: Course, decision: Decision) -> End:
+    if decision == "completed":
+        return End(status="completed")
+    taken = any(done.kind in {StepKind.DEBIT, StepKind.COMMIT} and done.applied for done in course.done)
+    failure = Failure(code="decided", detail="A person decided that it has failed, and put both wallets right.")
+    return End(status="reversed" if taken else "failed", failure=failure)
+
+
+def postpone(move: Move) -> Move:
+    """Return the move without the call that would be made now: somebody else makes it, at once."""
+    step = move.course.step
+    if move.end is not None or step is None or not step.attempts or step.attempts[-1].outcome is not None:
+        return move
+    course = replace(move.course, step=replace(step, attempts=step.attempts[:-1]))
+    return replace(move, course=course, is_postponed=True)
 
 
 def _conclude(course: Course, done: Done, *, now: datetime, policy: Policy) -> Move:

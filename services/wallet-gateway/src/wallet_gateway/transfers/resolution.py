@@ -73,6 +73,7 @@ class Finding:
     detail: str | None = None
     state: State | None = None
     hold_ends: bool = False
+    wallet_txn_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
