@@ -60,7 +60,7 @@ class EngineParts:
 class Engine:
     """See the module. ``run`` until cancelled; ``stop`` first for an orderly end."""
 
-    def __init__(self, parts: EngineParts) -> None:
+    def __init__(self, parts: EngineParts, *, policy: Policy | None = None) -> None:
         settings = parts.settings
         self._parts = parts
         self._database = parts.database
@@ -74,7 +74,7 @@ class Engine:
             shaping=Shaping(book=book, discovery=parts.discovery),
             caller=StepCaller(parts.wallets),
             recorder=self._recorder,
-            policy=Policy(review_after=timedelta(seconds=settings.transfer_review_after_seconds)),
+            policy=policy or Policy(review_after=timedelta(seconds=settings.transfer_review_after_seconds)),
             may_send=lambda: not self._is_stopping and self._lease.is_valid(),
             ended=self._after_end,
             later=self._wake_later,
