@@ -127,6 +127,14 @@ class Bench:
         await until(is_ended, what=f"{transfer_id} has ended", seconds=seconds)
         return await self.shown(transfer_id)
 
+    async def step_of(self, transfer_id: str, kind: str) -> None:
+        """Wait until a step has begun."""
+
+        async def has_begun() -> bool:
+            return any(step["kind"] == kind for step in (await self.shown(transfer_id))["steps"])
+
+        await until(has_begun, what=f"the {kind} of {transfer_id} has begun")
+
     async def move(self, source: Place, target: Place, **fields: Any) -> dict[str, Any]:
         """Begin a transfer and return it once it is no longer pending."""
         return await self.ended(await self.begin(source, target, **fields))
