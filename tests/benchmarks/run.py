@@ -3,7 +3,8 @@
 Latency counts from the scheduled time, a run is void unless the ledger balances, figures are medians of at least three runs.
 
 ``python tests/benchmarks/run.py [--quick] [name …]`` with names of ``throughput latency hanging publish_single publish_batch``
-and ``verify_in_process verify_http verify_cold verify_http_million verify_cold_million``; ``verify`` stands for all of these.
+and ``verify_in_process verify_http verify_cold verify_http_million verify_cold_million``; ``verify`` stands for all of these,
+and ``balances`` for ``balances balances_hung``.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import delivery, verification
+from benchmarks import balances, delivery, verification
 from benchmarks.stack import Stack, running_stack
 
 RUNS = 3
@@ -46,6 +47,12 @@ REACH = {
     "verify_cold_million.p50_ms": "≤ 1.1 x of verify_cold",
 }
 
+REACH |= {
+    "balances.p50_ms": "≤ 4",
+    "balances.p99_ms": "≤ 15",
+    "balances_hung.p99_ms": "≤ 1.1 x of balances",
+}
+
 Measure = Callable[[], Awaitable[dict[str, float]]]
 
 
@@ -62,6 +69,7 @@ async def main(names: list[str], *, quick: bool) -> None:
     if not names or not all(name.startswith("verify") for name in names):
         async with running_stack(workers=WORKERS) as stack:
             await _run(console, results, await _measures(stack, names, quick=quick))
+            await _run_balances(console, results, stack, names, quick=quick)
     _print(console, results)
     console.print(f"written: {_write(results)}")
 
@@ -107,6 +115,20 @@ async def _measures(stack: Stack, names: list[str], *, quick: bool) -> dict[str,
             **measures,
         }
     return {name: measure for name, measure in measures.items() if not names or name in names}
+
+
+async def _run_balances(
+    console: Console, results: dict[str, list[dict[str, float]]], stack: Stack, names: list[str], *, quick: bool
+) -> None:
+    if names and "balances" not in names:
+        return
+    seconds = 5 if quick else 15
+    async with balances.bench_wallets(stack) as wallets:
+        measures: dict[str, Measure] = {
+            "balances": lambda: balances.reads(wallets, per_second=100, seconds=seconds),
+            "balances_hung": lambda: balances.reads(wallets, per_second=100, seconds=seconds, with_hung=True),
+        }
+        await _run(console, results, measures)
 
 
 def _print(console: Console, results: dict[str, list[dict[str, float]]]) -> None:
