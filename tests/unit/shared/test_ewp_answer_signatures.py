@@ -3,7 +3,7 @@
 import base64
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.ewp import signature_errors as errors
@@ -21,7 +21,10 @@ from support.ewp_signing import (
     verify_answer,
 )
 
+NO_DEADLINE = settings(deadline=None)  # the machine may be busy; time is not what these tests are about
 
+
+@NO_DEADLINE
 @given(st.integers(200, 599), st.binary(max_size=100), st.sampled_from([NEW, PRIVATE]))
 def test_an_answer_holds_for_its_request(status: int, body: bytes, key: SigningKey) -> None:
     """Any status and body, also an empty one."""

@@ -3,7 +3,7 @@
 from decimal import Decimal, localcontext
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.ewp.money import (
@@ -17,10 +17,13 @@ from shared.ewp.money import (
     scale_of,
 )
 
+NO_DEADLINE = settings(deadline=None)  # the machine may be busy; time is not what these tests are about
+
 units = st.integers(min_value=0, max_value=10**26 - 1)
 scales = st.integers(min_value=0, max_value=8)
 
 
+@NO_DEADLINE
 @given(units, scales)
 def test_an_amount_is_read_as_it_was_written(unit: int, scale: int) -> None:
     """Every number of smallest units goes out and comes back, to the digit, at any scale."""
@@ -32,6 +35,7 @@ def test_an_amount_is_read_as_it_was_written(unit: int, scale: int) -> None:
     assert format_amount(read, scale) == text
 
 
+@NO_DEADLINE
 @given(st.text(max_size=40))
 def test_only_the_form_is_read(text: str) -> None:
     """Whatever is not the form is refused; what is read says the same as the text."""
@@ -43,6 +47,7 @@ def test_only_the_form_is_read(text: str) -> None:
     assert format(amount, "f") == text
 
 
+@NO_DEADLINE
 @given(units, scales, scales)
 def test_nothing_is_rounded(unit: int, scale: int, wanted: int) -> None:
     """Another scale is the same value, or it is refused."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.egress import (
@@ -38,6 +38,8 @@ from wallet_gateway.protocols.results import (
     Unknown,
 )
 from wallet_gateway.protocols.transport import Exchange
+
+NO_DEADLINE = settings(deadline=None)  # the machine may be busy; time is not what these tests are about
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CALL = CallRecord(started_at=NOW, duration_ms=1.0)
@@ -241,6 +243,7 @@ def test_only_the_wallets_own_404_of_a_question_is_not_found(
     assert isinstance(result, NotFound if found else Unknown)
 
 
+@NO_DEADLINE
 @given(st.integers(100, 999), st.binary(max_size=300), st.sampled_from(["put", "commit", "cancel", "get"]))
 def test_nothing_at_random_is_definitive(status: int, body: bytes, action: Action) -> None:
     """Bytes that nobody meant as an answer prove nothing, and are survived."""
