@@ -42,6 +42,7 @@ PARAMS = f';created={NOW};nonce="n";keyid="ewk_new";alg="hmac-sha256"'
         ("{}", 'sig1="dGV4dA=="', errors.SignatureMalformedError),
         ("{}", "sig2=:dGV4dA==:", errors.SignatureMalformedError),
         ("{}, {}", "{}", errors.SignatureMalformedError),
+        ("{}, {}", "{}, {}", errors.SignatureMalformedError),
         ("sig1=1", "{}", errors.SignatureMalformedError),
         ("", "", errors.SignatureMalformedError),
         ("x" * 9000, "{}", errors.SignatureMalformedError),
