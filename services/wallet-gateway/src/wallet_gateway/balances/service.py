@@ -31,8 +31,8 @@ class Balances:
 
     async def of_wallet(self, realm: Realm, wallet_id: UUID, query: schemas.BalanceQueryIn) -> schemas.BalancesOut:
         """Return a client's balances at one wallet; raises NotFound, WalletDisabled."""
-        async with self._database.transaction() as session:
-            stored = await repository.load_endpoint(session, realm=realm, wallet=wallet_id)
+        async with self._database.autocommit() as connection:
+            stored = await repository.load_endpoint(connection, realm=realm, wallet=wallet_id)
         refuse_balances(stored.wallet)
         read = await self._reader.read(
             stored,
@@ -46,8 +46,10 @@ class Balances:
 
     async def of_client(self, realm: Realm, owner_ref: str, view: schemas.View) -> schemas.ClientBalancesOut:
         """Ask every wallet of the view at once; raises NotFound where the home wallet alone is meant and there is none."""
-        async with self._database.transaction() as session:
-            wallets = await repository.load_many(session, realm=realm, home=view != "external", external=view != "home")
+        async with self._database.autocommit() as connection:
+            wallets = await repository.load_many(
+                connection, realm=realm, home=view != "external", external=view != "home"
+            )
         if view == "home" and not wallets:
             raise NotFound
         reads = await asyncio.gather(*(self._ask(stored, owner_ref) for stored in wallets))

@@ -1,14 +1,14 @@
 """All SQL of external wallets and the home wallet. Every query carries the realm."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import RowMapping, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from shared.access import Realm
 from shared.problems import NotFound
@@ -16,11 +16,19 @@ from shared.problems import NotFound
 WalletRef = UUID | Literal["home"]
 """A wallet as calls name it: an id, or the realm's home wallet."""
 
-_COLUMNS = """id, tenant_id, environment, is_home, name, base_url, protocol, response_signatures, transfer_call,
-    timeout_seconds, balance_cache_seconds, step_seconds, metadata, enabled, disabled_at, frozen, frozen_reason, frozen_at,
-    capabilities, capabilities_at, created_at, created_by, updated_at, deleted_at,
-    (SELECT id FROM wallet_keys WHERE wallet_id = external_wallets.id ORDER BY id DESC LIMIT 1) AS key_id,
+_OWN_COLUMNS = """external_wallets.id, tenant_id, environment, is_home, name, base_url, protocol, response_signatures,
+    transfer_call, timeout_seconds, balance_cache_seconds, step_seconds, metadata, enabled, disabled_at, frozen,
+    frozen_reason, frozen_at, capabilities, capabilities_at, external_wallets.created_at, created_by, updated_at, deleted_at,
     (SELECT open_until FROM wallet_breakers WHERE wallet_id = external_wallets.id AND open_until > now()) AS broken_until"""
+_COLUMNS = f"""{_OWN_COLUMNS},
+    (SELECT id FROM wallet_keys WHERE wallet_id = external_wallets.id ORDER BY id DESC LIMIT 1) AS key_id"""  # noqa: S608 - names are ours
+_WITH_KEYS = f"""
+    SELECT {_OWN_COLUMNS}, keys.id AS key_id, keys.sealed_secret AS key_sealed_secret, keys.created_at AS key_created_at,
+        keys.expires_at AS key_expires_at
+    FROM external_wallets LEFT JOIN wallet_keys AS keys
+        ON keys.wallet_id = external_wallets.id AND (keys.expires_at IS NULL OR keys.expires_at > now())
+    """  # noqa: S608 - names are ours
+_KEY_NAMES = ("id", "sealed_secret", "created_at", "expires_at")
 _JSON = frozenset({"transfer_call", "metadata", "capabilities"})
 _CHANGEABLE = frozenset(
     {"name", "base_url", "protocol", "response_signatures", "transfer_call", "timeout_seconds", "balance_cache_seconds"}
@@ -84,21 +92,33 @@ class StoredWallet:
     """A wallet with the keys that sign now, newest first, still sealed: what ``Endpoints.open`` turns into an Endpoint."""
 
     wallet: Wallet
-    keys: Sequence[SealedKey]
+    keys: list[SealedKey]
 
 
 async def load_endpoint(
-    session: AsyncSession, *, realm: Realm, wallet: WalletRef, with_deleted: bool = False, lock: bool = False
+    session: AsyncSession | AsyncConnection,
+    *,
+    realm: Realm,
+    wallet: WalletRef,
+    with_deleted: bool = False,
+    lock: bool = False,
 ) -> StoredWallet:
-    """Return a wallet with its keys; raises NotFound.
+    """Return a wallet with its keys, in one statement; raises NotFound.
 
     ``lock`` keeps it from being deleted, disabled or frozen until the transaction ends, and lets others do the same. Neither
     enabled nor frozen are judged here. ``with_deleted`` is for history; the keys of a deleted wallet are gone.
     """
-    found = await find(session, realm=realm, wallet=wallet, with_deleted=with_deleted, lock="SHARE" if lock else None)
-    if found is None:
+    which = "is_home AND deleted_at IS NULL" if wallet == "home" else "external_wallets.id = :id"
+    statement = text(
+        f"{_WITH_KEYS} WHERE {which} AND tenant_id = :tenant_id AND environment = :environment"
+        f"{'' if with_deleted else ' AND deleted_at IS NULL'} ORDER BY keys.id DESC"
+        f"{' FOR SHARE OF external_wallets' if lock else ''}"
+    )
+    values = {**_realm(realm), **({} if wallet == "home" else {"id": wallet})}
+    loaded = _stored((await session.execute(statement, values)).mappings())
+    if not loaded:
         raise NotFound
-    return StoredWallet(wallet=found, keys=await active_keys(session, wallet_id=found.id))
+    return loaded[0]
 
 
 async def find(
@@ -138,23 +158,17 @@ async def find_page(
     return [Wallet(**row._mapping) for row in await session.execute(statement, values)]
 
 
-async def load_many(session: AsyncSession, *, realm: Realm, home: bool, external: bool) -> Sequence[StoredWallet]:
+async def load_many(
+    session: AsyncSession | AsyncConnection, *, realm: Realm, home: bool, external: bool
+) -> Sequence[StoredWallet]:
     """Return every wallet of the realm that is not deleted with its keys: home first, then oldest first."""
     statement = text(
-        f"SELECT {_COLUMNS} FROM external_wallets"  # noqa: S608 - names are ours
-        " WHERE tenant_id = :tenant_id AND environment = :environment AND deleted_at IS NULL"
-        " AND ((is_home AND :home) OR (NOT is_home AND :external)) ORDER BY is_home DESC, id"
+        f"{_WITH_KEYS} WHERE tenant_id = :tenant_id AND environment = :environment AND deleted_at IS NULL"
+        " AND ((is_home AND :home) OR (NOT is_home AND :external))"
+        " ORDER BY is_home DESC, external_wallets.id, keys.id DESC"
     )
-    rows = await session.execute(statement, {**_realm(realm), "home": home, "external": external})
-    wallets = [Wallet(**row._mapping) for row in rows]
-    statement = text(
-        "SELECT id, wallet_id, sealed_secret, created_at, expires_at FROM wallet_keys"
-        " WHERE wallet_id = ANY(:ids) AND (expires_at IS NULL OR expires_at > now()) ORDER BY id DESC"
-    )
-    keys: dict[UUID, list[SealedKey]] = {wallet.id: [] for wallet in wallets}
-    for row in await session.execute(statement, {"ids": list(keys)}):
-        keys[row.wallet_id].append(SealedKey(**row._mapping))
-    return [StoredWallet(wallet=wallet, keys=keys[wallet.id]) for wallet in wallets]
+    values = {**_realm(realm), "home": home, "external": external}
+    return _stored((await session.execute(statement, values)).mappings())
 
 
 async def insert(session: AsyncSession, values: Mapping[str, Any]) -> Wallet | None:
@@ -236,6 +250,19 @@ async def expire_keys(session: AsyncSession, *, wallet_id: UUID, overlap_seconds
     values = {"wallet_id": wallet_id, "overlap_seconds": overlap_seconds}
     ends: list[datetime] = list((await session.execute(statement, values)).scalars())
     return max(ends)
+
+
+def _stored(rows: Iterable[RowMapping]) -> list[StoredWallet]:
+    """Gather the rows of ``_WITH_KEYS``: one for each key, or one where a wallet has none."""
+    stored: dict[UUID, StoredWallet] = {}
+    for row in rows:
+        values = dict(row)
+        key = {name: values.pop(f"key_{name}") for name in _KEY_NAMES}
+        if row["id"] not in stored:
+            stored[row["id"]] = StoredWallet(wallet=Wallet(**values, key_id=key["id"]), keys=[])
+        if key["id"] is not None:
+            stored[row["id"]].keys.append(SealedKey(**key, wallet_id=row["id"]))
+    return list(stored.values())
 
 
 def _realm(realm: Realm) -> dict[str, Any]:
