@@ -75,16 +75,51 @@ class Bench:
         await made.open_wallet(owner_ref=OWNER, balance=balance)
         wanted = {"base_url": self.reference.url, "response_signatures": "required", **fields}
         registered = await (self.tenant.new_home if home else self.tenant.new_wallet)(**wanted)
-        path = f"/control/systems/{made.name}/api-keys/{registered['api_key_id']}"
-        answer = await self.reference.control.put(path, json={"secret": registered["api_key"]})
-        assert answer.is_success, answer.text
         wallet_id = typeids.decode("ew", registered["id"])
         await self.service.rows(
             "UPDATE external_wallets SET step_seconds = :seconds WHERE id = :id", seconds=step_seconds, id=wallet_id
         )
         place = Place(wallet="home" if home else registered["id"], id=wallet_id, system=made)
+        await self.register_key(place, registered)
         self.places.append(place)
         return place
+
+    async def register_key(self, place: Place, shown: dict[str, Any]) -> None:
+        """Let the wallet take a key that the gateway has shown."""
+        path = f"/control/systems/{place.system.name}/api-keys/{shown['api_key_id']}"
+        answer = await self.reference.control.put(path, json={"secret": shown["api_key"]})
+        assert answer.is_success, answer.text
+
+    async def change(self, place: Place, **fields: Any) -> None:
+        """Change an external wallet's settings."""
+        answer = await self.tenant.owner.patch(f"/v1/external-wallets/{place.wallet}", json=fields)
+        assert answer.status_code == 200, answer.text
+
+    async def skew(self, seconds: float) -> None:
+        """Set the wallets' clock wrong."""
+        answer = await self.reference.control.put("/control/clock", json={"skew_seconds": seconds})
+        assert answer.is_success, answer.text
+
+    async def age(self, transfer_id: str, *, hours: int) -> None:
+        """Let so much time have passed since the step under way began."""
+        await self.service.rows(
+            "UPDATE transfer_steps SET begun_at = begun_at - make_interval(hours => :hours)"
+            " WHERE transfer_id = :id AND outcome IS NULL",
+            hours=hours,
+            id=typeids.decode("tr", transfer_id),
+        )
+        await self.service.rows(
+            "UPDATE transfers SET fence = fence + 1, worker_id = NULL, due_at = now() WHERE id = :id",
+            id=typeids.decode("tr", transfer_id),
+        )
+
+    async def attempted(self, transfer_id: str, call: tuple[str, str, str | None]) -> None:
+        """Wait until a call (kind, call, outcome) is in the timeline."""
+
+        async def is_there() -> bool:
+            return call in self.attempts(await self.shown(transfer_id))
+
+        await until(is_there, what=f"{call} of {transfer_id}")
 
     async def post(
         self, source: Place, target: Place, *, key: str | None = None, wait_ms: int = 0, **fields: Any
@@ -126,6 +161,13 @@ class Bench:
 
         await until(is_ended, what=f"{transfer_id} has ended", seconds=seconds)
         return await self.shown(transfer_id)
+
+    async def resolve(self, transfer_id: str, decision: str) -> dict[str, Any]:
+        """Decide about a transfer under review, and return it once it is no longer pending."""
+        body = {"decision": decision, "evidence": "seen in the wallet's own ledger"}
+        answer = await self.tenant.owner.post(f"/v1/transfers/{transfer_id}/resolve", json=body)
+        assert answer.status_code == 200, answer.text
+        return await self.ended(transfer_id)
 
     async def step_of(self, transfer_id: str, kind: str) -> None:
         """Wait until a step has begun."""
