@@ -35,3 +35,6 @@ class Settings(ServiceSettings):
     """How long the balances of one client over all wallets may take; what has not come by then is told as missing."""
     balance_rows_kept: int = Field(default=50_000, ge=1, le=10_000_000)
     """Balances that one process remembers, of all wallets together."""
+
+    reconciliation_interval_seconds: int = Field(default=300, ge=0, le=86_400)
+    """Between two scheduled looks at a wallet's feed; 0 = only on demand."""
