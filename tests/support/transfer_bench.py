@@ -95,6 +95,21 @@ class Bench:
         answer = await self.tenant.owner.patch(f"/v1/external-wallets/{place.wallet}", json=fields)
         assert answer.status_code == 200, answer.text
 
+    async def freeze(self, place: Place) -> None:
+        """Do what a reconciliation does that finds a feed going backwards."""
+        await self.service.rows(
+            "UPDATE external_wallets SET frozen = true, frozen_reason = 'feed_regressed', frozen_at = now() WHERE id = :id",
+            id=place.id,
+        )
+
+    def id_of(self, place: Place) -> str:
+        """Return a wallet's id, home's too."""
+        return typeids.encode("ew", place.id)
+
+    def of(self, tenant: Tenant) -> "Bench":
+        """Return the bench of another tenant."""
+        return replace(self, tenant=tenant, places=[])
+
     async def skew(self, seconds: float) -> None:
         """Set the wallets' clock wrong."""
         answer = await self.reference.control.put("/control/clock", json={"skew_seconds": seconds})
@@ -122,7 +137,7 @@ class Bench:
         await until(is_there, what=f"{call} of {transfer_id}")
 
     async def post(
-        self, source: Place, target: Place, *, key: str | None = None, wait_ms: int = 0, **fields: Any
+        self, source: Place, target: Place, /, *, key: str | None = None, wait_ms: int = 0, **fields: Any
     ) -> httpx2.Response:
         """Ask for a transfer of 10.00 USD, but for the fields given."""
         body = {
@@ -139,7 +154,7 @@ class Bench:
             headers={"idempotency-key": key or secrets.token_hex(8)},
         )
 
-    async def begin(self, source: Place, target: Place, **fields: Any) -> str:
+    async def begin(self, source: Place, target: Place, /, **fields: Any) -> str:
         """Begin a transfer and return its id."""
         answer = await self.post(source, target, **fields)
         assert answer.status_code == 201, answer.text
@@ -177,7 +192,7 @@ class Bench:
 
         await until(has_begun, what=f"the {kind} of {transfer_id} has begun")
 
-    async def move(self, source: Place, target: Place, **fields: Any) -> dict[str, Any]:
+    async def move(self, source: Place, target: Place, /, **fields: Any) -> dict[str, Any]:
         """Begin a transfer and return it once it is no longer pending."""
         return await self.ended(await self.begin(source, target, **fields))
 
