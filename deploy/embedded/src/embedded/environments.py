@@ -21,6 +21,7 @@ class Environments:
         self._inherited = dict(inherited)
         self.platform_key = kept.get_or_make("platform_key", lambda: generate("service", "live"))
         self.wallet_control_token = kept.get_or_make("wallet_control_token", lambda: secrets.token_urlsafe(_KEY_BYTES))
+        self.gateway_publisher_key = kept.get_or_make("gateway_publisher_key", lambda: generate("service", "live"))
         self.service_key = kept.get_or_make("service_key", lambda: generate("service", "live"))
 
     def of_service(self, service: Service, *, database_url: str, queue_url: str) -> dict[str, str]:
@@ -44,6 +45,8 @@ class Environments:
             own |= {"CAUSEWAY_CONTROL_TOKEN": self.wallet_control_token, "CAUSEWAY_WALLET_FAULTS": "1"}
         else:
             own["CAUSEWAY_SERVICE_KEY"] = self.service_key
+        if service is GATEWAY:
+            own["CAUSEWAY_PUBLISHER_KEY"] = self.gateway_publisher_key
         # A `<NAME>_FILE` of the caller's would win over our value.
         inherited = {name: value for name, value in self._inherited.items() if name.removesuffix("_FILE") not in own}
         return inherited | own

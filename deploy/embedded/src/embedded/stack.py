@@ -135,6 +135,7 @@ class Stack:
         keys = {
             "CAUSEWAY_PLATFORM_KEY": self.environments.platform_key,
             "CAUSEWAY_SERVICE_KEY": self.environments.service_key,
+            "CAUSEWAY_PUBLISHER_KEY": self.environments.gateway_publisher_key,
         }
         await run_to_end(
             "the bootstrap of credentials",

@@ -37,7 +37,7 @@ class Cut(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         """Cut the connection."""
-        cut(scope)
+        await cut(scope, receive)
 
 
 class Mishandled(Response):
@@ -49,7 +49,7 @@ class Mishandled(Response):
         self._fault = fault
         self._pause_seconds = pause_seconds
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the head, then the pieces for as long as the caller listens, and cut the connection."""
         dropped = {b"content-length"} if self._fault in {"endless", "gzip_bomb"} else set()
         headers = [(name, value) for name, value in self._whole.raw_headers if name not in dropped]
@@ -60,15 +60,17 @@ class Mishandled(Response):
             if _is_gone(scope):
                 return
             await send({"type": "http.response.body", "body": piece, "more_body": True})
-        cut(scope)
+        await cut(scope, receive)
 
 
-def cut(scope: Mapping[str, Any]) -> None:
-    """Reset the connection of a request."""
+async def cut(scope: Mapping[str, Any], receive: Receive) -> None:
+    """Reset the connection of a request, and wait until the server has noticed: it would complain of a missing answer."""
     transport = scope.get(_TRANSPORT)
     if transport is None:
         raise RuntimeError("there is no connection to cut: this wallet is not served by uvicorn")
     transport.abort()
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _is_gone(scope: Mapping[str, Any]) -> bool:
