@@ -9,19 +9,21 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import httpx2
 from prometheus_client import CollectorRegistry
 
 from shared import typeids
+from support.crashing_client import CrashingClient, Moment
 from support.credentials_service import credentials_service
 from support.credentials_service import settings_for as credentials_settings_for
 from support.databases import Databases
 from support.engine import until
 from support.gateway_service import GatewayService, Tenant, gateway_service, settings_for
 from support.reference_wallet import ReferenceWallet, WalletSystem, reference_wallet
+from wallet_gateway.protocols.client import WalletClient
 from wallet_gateway.resources import open_engine_parts
 from wallet_gateway.transfers.engine import Engine
 from wallet_gateway.transfers.resolution import Policy
@@ -250,6 +252,24 @@ async def running_engine(service: GatewayService, *, policy: Policy = QUICK, **c
                 async with asyncio.timeout(20):
                     await engine.stop()
             running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+@asynccontextmanager
+async def crashing_engine(service: GatewayService, *, at: int, moment: Moment) -> AsyncIterator[CrashingClient]:
+    """Run an engine that goes down at a call, without a word, and is dropped when the block ends; its lease runs out soon."""
+    settings = service.resources.settings.model_copy(update={"transfer_lease_seconds": 2.0})
+    async with open_engine_parts(settings, CollectorRegistry()) as parts:
+        client = CrashingClient(inner=parts.wallets.client, at=at, moment=moment)
+        wallets = replace(parts.wallets, client=cast("WalletClient", client))
+        engine = Engine(replace(parts, wallets=wallets, worker_name="crashing"), policy=QUICK)
+        running = asyncio.create_task(engine.run())
+        try:
+            yield client
+        finally:
+            # No stop: it writes nothing, gives nothing up, and its calls end nowhere.
+            for task in [*engine.running_tasks(), running]:
+                task.cancel()
             await asyncio.gather(running, return_exceptions=True)
 
 

@@ -105,6 +105,10 @@ class Engine:
         await self._ended_hints.settle()
         await self._lease.give_up()
 
+    def running_tasks(self) -> list[asyncio.Task[None]]:
+        """Return the tasks that carry transfers out now."""
+        return list(self._running.values())
+
     async def _keep_lease(self) -> None:
         while not self._is_stopping:
             try:
