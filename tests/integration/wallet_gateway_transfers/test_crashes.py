@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -15,18 +14,10 @@ from support.transfer_bench import Bench, crashing_engine, running_engine, trans
 
 
 @pytest.fixture(scope="module")
-async def without_engine(databases: Databases, valkey_url: str) -> AsyncIterator[Bench]:
+async def running(databases: Databases, valkey_url: str) -> AsyncIterator[Bench]:
     """Return a gateway whose engines the tests run."""
     async with transfer_bench(databases, valkey_url, engine=False) as made:
         yield made
-
-
-@pytest.fixture
-async def bench(without_engine: Bench) -> AsyncIterator[Bench]:
-    """Return the bench with a new tenant; afterwards no money is missing."""
-    made = replace(without_engine, tenant=await without_engine.service.new_tenant(), places=[])
-    yield made
-    await made.check()
 
 
 @pytest.mark.parametrize("moment", ["before it is sent", "after it is answered"])
