@@ -20,6 +20,7 @@ from wallet_gateway.external_wallets.protocol_limits import misfit_of, warnings_
 from wallet_gateway.external_wallets.repository import Wallet, WalletRef
 from wallet_gateway.external_wallets.schemas import HomeWalletIn, RotateKeyIn, WalletIn, WalletPatch
 from wallet_gateway.external_wallets.sealed_keys import Endpoints, key_text_of
+from wallet_gateway.reconciliation import repository as reconciliation
 
 WALLETS_MAX = 200
 """External wallets of a realm. The balances of one client are asked of all of them at once."""
@@ -119,6 +120,8 @@ class ExternalWallets:
         wallet = await self.locked(session, caller.realm, wallet_id)
         if not wallet.frozen:
             raise WalletNotFrozen
+        # Whatever it says now is read from its beginning, and compared with all that we know.
+        await reconciliation.forget_feed(session, wallet_id=wallet.id)
         thawed = await repository.update(session, wallet, {"frozen": False, "frozen_reason": None, "frozen_at": None})
         await audit(
             session, caller, "wallet.unfrozen", wallet, {"evidence": evidence, "frozen_reason": wallet.frozen_reason}
