@@ -12,7 +12,7 @@ NOBODY = "ew_01j9zq3s8hf3mbq5w7t2k4v6xy"
 
 async def _nothing_began(bench: Bench) -> bool:
     answer = await bench.tenant.owner.get("/v1/transfers")
-    return answer.json()["data"] == []
+    return bool(answer.json()["data"] == [])
 
 
 MALFORMED = [
