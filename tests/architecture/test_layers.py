@@ -17,6 +17,7 @@ AROUND_ROUTES = {
     "oauth/error_form.py",  # gives problems under /oauth2/ the form of RFC 6749
     "faults/sending.py",  # faults of HTTP itself: cut connections, endless bodies
     "faults/strike.py",  # the answer that a fault gives instead of the true one
+    "signed_calls/documents.py",  # how those routes stand in the document
     "signed_calls/route.py",  # the class of the signed routes: who calls is proved first, the answer is signed
     "verification/quick_route.py",  # the class of the one route that siblings wait for
 }

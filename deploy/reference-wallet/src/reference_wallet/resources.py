@@ -54,12 +54,21 @@ def resources_of(request: Request) -> Resources:
     return resources
 
 
+async def opened_resources(request: Request) -> Resources:
+    """Give a route what was opened. Asynchronous, since FastAPI runs other dependencies in a thread, each time."""
+    return resources_of(request)
+
+
 @asynccontextmanager
 async def open_resources(settings: Settings, rules: WalletRules) -> AsyncIterator[Resources]:
     """Open everything, and end holds whose time is up until it is closed."""
     keyring = SealingKeyring.from_text(settings.sealing_keys)
     database = Database.open(
-        settings.database_url, application_name="reference-wallet", pool_size=settings.database_pool_size
+        settings.database_url,
+        application_name="reference-wallet",
+        pool_size=settings.database_pool_size,
+        # A dead connection costs one call, which its caller repeats; asking before each call whether it lives costs them all.
+        plan_once=True,
     )
     clock, faults = WalletClock(), FaultPlan()
     transfers = Transfers(database=database, rules=rules, clock=clock)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 
 from reference_wallet.discovery.service import described
-from reference_wallet.resources import Resources, resources_of
+from reference_wallet.resources import Resources, opened_resources
 from shared.ewp.messages import WellKnown
 from shared.request_body import StrictRoute
 
@@ -16,7 +16,7 @@ _DOCUMENT: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/.well-known/external-wallet", summary="What this wallet system can do", responses=_DOCUMENT)
-async def well_known(request: Request, resources: Annotated[Resources, Depends(resources_of)]) -> dict[str, Any]:
+async def well_known(request: Request, resources: Annotated[Resources, Depends(opened_resources)]) -> dict[str, Any]:
     """Whoever signs is told about their own wallet system, everybody else what one here can do by default."""
     call = await resources.callers.recognise(request)
     return await described(resources.settings, resources.database, call)

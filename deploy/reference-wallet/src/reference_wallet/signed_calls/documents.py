@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from fastapi import Response
 from pydantic import BaseModel
 
 from reference_wallet.signed_calls.errors import SignatureRefused
@@ -24,7 +25,7 @@ def signed_call(
     """Return the arguments of a route's decorator: the form of its answer and of its body, and its problems."""
     content = {"application/json": {"schema": answer.model_json_schema(mode="serialization")}}
     responses = problem_responses(*problems, *_ANY_CALL, common=False)
-    described: dict[str, Any] = {"responses": {200: {"content": content}, **responses}}
+    described: dict[str, Any] = {"responses": {200: {"content": content}, **responses}, "response_class": Response}
     if body is not None:
         schema = body.model_json_schema()
         described["openapi_extra"] = {

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request
 
 from reference_wallet.faults.rule import FaultRule
-from reference_wallet.resources import Resources, resources_of
+from reference_wallet.resources import resources_of
 from reference_wallet.systems import schemas
 from reference_wallet.systems.errors import (
     ControlTokenRequired,
@@ -26,7 +26,7 @@ from shared.problems import problem_responses
 from shared.request_body import StrictRoute
 
 
-def control(request: Request) -> Control:
+async def control(request: Request) -> Control:
     """Give a route the control of the server, to whom holds its token; raises ControlTokenRequired."""
     resources = resources_of(request)
     token = resources.settings.control_token.get_secret_value()
@@ -37,7 +37,6 @@ def control(request: Request) -> Control:
 
 
 Controlled = Annotated[Control, Depends(control)]
-Open = Annotated[Resources, Depends(resources_of)]
 SystemName = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 WalletId = Annotated[str, Path(min_length=1, max_length=128)]
 KeyId = Annotated[str, Path(pattern=r"^[\x21-\x7e]{1,128}$")]

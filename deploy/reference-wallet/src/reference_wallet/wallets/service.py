@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from reference_wallet.clock import WalletClock
+from reference_wallet.transfers.rules import Holds
 from reference_wallet.transfers.service import Transfers
 from reference_wallet.wallets import repository
 from reference_wallet.wallets.errors import WalletNotFound
@@ -24,18 +25,20 @@ class Balances:
     transfers: Transfers
     clock: WalletClock
 
-    async def one(self, *, system_id: UUID, wallet_id: str) -> dict[str, Any]:
+    async def one(self, *, system_id: UUID, holds: Holds, wallet_id: str) -> dict[str, Any]:
         """Return a wallet; raises WalletNotFound."""
-        await self.transfers.expire_due(system_id=system_id)
+        if holds.seconds is not None:
+            await self.transfers.expire_due(system_id=system_id)
         async with self.database.autocommit() as connection:
             found = await repository.find(connection, system_id=system_id, wallet_id=wallet_id)
         if found is None:
             raise WalletNotFound
         return shown_balance(found, as_of=self.clock())
 
-    async def page(self, query: BalanceQuery, *, system_id: UUID) -> dict[str, Any]:
+    async def page(self, query: BalanceQuery, *, system_id: UUID, holds: Holds) -> dict[str, Any]:
         """Return a page of the owners' wallets in the order of their ids; raises ValidationFailed for a foreign cursor."""
-        await self.transfers.expire_due(system_id=system_id)
+        if holds.seconds is not None:
+            await self.transfers.expire_due(system_id=system_id)
         async with self.database.autocommit() as connection:
             found = await repository.page(
                 connection,
