@@ -62,6 +62,8 @@ class Bench:
     tenant: Tenant
     reference: ReferenceWallet
     places: list[Place] = field(default_factory=list)
+    checks: bool = True
+    """False where a wallet takes part that keeps no books to compare."""
 
     async def connect(
         self,
@@ -200,6 +202,8 @@ class Bench:
 
     async def check(self) -> None:
         """Fail unless all the money is there, every status tells the truth, and the journal agrees with the wallets."""
+        if not self.checks:
+            return
         total = sum([await place.ledger() for place in self.places], Decimal(0))
         (clearing,) = await self.service.rows(
             "SELECT coalesce(sum(amount), 0) AS amount FROM journal_entries WHERE account = 'clearing'"
