@@ -12,7 +12,8 @@ from support.scope_table import (
     listed_calls,
 )
 
-WALLET = "ew_01jzzzzzzzzzzzzzzzzzzzzzzz"
+WALLET, TRANSFER = "ew_01jzzzzzzzzzzzzzzzzzzzzzzz", "tr_01jzzzzzzzzzzzzzzzzzzzzzzz"
+RUN, BREAK = "rec_01jzzzzzzzzzzzzzzzzzzzzzzz", "brk_01jzzzzzzzzzzzzzzzzzzzzzzz"
 READ, UPDATE, REVEAL = "external_wallets:read", "external_wallets:update", "external_wallets:reveal"
 ONE = f"/v1/external-wallets/{WALLET}"
 WALLET_CALLS = [
@@ -35,6 +36,19 @@ WALLET_CALLS = [
     ("GET", f"{ONE}/balances", "balances:read", 404, None),
     ("GET", "/v1/clients/a1b2c3d4/balances", "balances:read", 200, None),
 ]
+SIDES = {"source": {"wallet": "home", "account": "a"}, "target": {"wallet": WALLET, "account": "b"}}
+ORDER = {"owner_ref": "a1b2c3d4", **SIDES, "amount": "1.00", "currency": "USD"}
+TRANSFER_CALLS = [
+    # Let through, it is told that a transfer needs an Idempotency-Key.
+    ("POST", "/v1/transfers", "transfers:create", 400, ORDER),
+    ("GET", "/v1/transfers", "transfers:read", 200, None),
+    ("GET", f"/v1/transfers/{TRANSFER}", "transfers:read", 404, None),
+    ("POST", f"/v1/transfers/{TRANSFER}/resolve", "transfers:resolve", 404, {"decision": "failed", "evidence": "x"}),
+    ("POST", "/v1/reconciliations", "transfers:resolve", 404, {"external_wallet_id": WALLET}),
+    ("GET", "/v1/reconciliations", "transfers:read", 200, None),
+    ("GET", f"/v1/reconciliations/{RUN}", "transfers:read", 404, None),
+    ("POST", f"/v1/reconciliations/{RUN}/breaks/{BREAK}/resolve", "transfers:resolve", 404, {"evidence": "x"}),
+]
 #: Any credential will do: the answer is the same refusal for all.
 ANY_SCOPE = [("POST", f"{ONE}/deposits"), ("POST", f"{ONE}/withdrawals")]
 CALLS = [
@@ -45,15 +59,21 @@ CALLS = [
         status=status,
         body=body,
     )
-    for method, path, scope, status, body in WALLET_CALLS
+    for method, path, scope, status, body in (*WALLET_CALLS, *TRANSFER_CALLS)
 ]
 EACH_CALL = pytest.mark.parametrize("call", CALLS, ids=str)
 
 
 def test_the_table_names_every_call(service: GatewayService) -> None:
     """A new route without a line here fails."""
-    listed = [call[:2] for call in WALLET_CALLS] + ANY_SCOPE
-    template = {WALLET: "{wallet_id}", "a1b2c3d4": "{owner_ref}"}
+    listed = [call[:2] for call in (*WALLET_CALLS, *TRANSFER_CALLS)] + ANY_SCOPE
+    template = {
+        WALLET: "{wallet_id}",
+        "a1b2c3d4": "{owner_ref}",
+        TRANSFER: "{transfer_id}",
+        RUN: "{reconciliation_id}",
+        BREAK: "{break_id}",
+    }
     assert listed_calls(listed, template) == documented_calls(service.app)
 
 

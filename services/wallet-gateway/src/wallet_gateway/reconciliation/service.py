@@ -20,6 +20,8 @@ from wallet_gateway.reconciliation.schemas import BREAKS_SHOWN_MAX, Reconciliati
 
 _DEFAULT_TIME: Final = timedelta(days=7)
 _RUNNING_MAX: Final = 10
+_EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""Nothing of ours is older."""
 
 
 async def start(session: AsyncSession, caller: Caller, wanted: ReconciliationIn) -> Run:
@@ -28,8 +30,8 @@ async def start(session: AsyncSession, caller: Caller, wanted: ReconciliationIn)
     Raises NotFound, WalletDisabled, FeedNotOffered, TooManyReconciliations, ValidationFailed.
     """
     now = datetime.now(UTC)
-    to_at = min(wanted.to or now, now)
-    from_at = wanted.from_ or to_at - _DEFAULT_TIME
+    to_at = max(min(wanted.to or now, now), _EARLIEST)
+    from_at = max(wanted.from_ or to_at - _DEFAULT_TIME, _EARLIEST)
     if from_at > to_at:
         raise ValidationFailed(errors=[{"pointer": "/from", "detail": "is later than to, or than now"}])
     wallet = await wallets_repository.find(session, realm=caller.realm, wallet=wanted.external_wallet_id, lock="UPDATE")
