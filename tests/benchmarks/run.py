@@ -4,7 +4,7 @@ Latency counts from the scheduled time, a run is void unless the ledger balances
 
 ``python tests/benchmarks/run.py [--quick] [name …]`` with names of ``throughput latency hanging publish_single publish_batch``
 and ``verify_in_process verify_http verify_cold verify_http_million verify_cold_million``; ``verify`` stands for all of these,
-and ``balances`` for ``balances balances_hung``.
+``balances`` for ``balances balances_hung``, and ``transfers`` for ``transfers transfers_150``.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import balances, delivery, verification
+from benchmarks import balances, delivery, transfers, verification
 from benchmarks.stack import Stack, running_stack
 
 RUNS = 3
@@ -53,6 +53,10 @@ REACH |= {
     "balances_hung.p99_ms": "≤ 1.1 x of balances",
 }
 
+REACH |= {
+    "transfers.transfers_per_second": "≥ 150 (beyond: 400)",
+}
+
 Measure = Callable[[], Awaitable[dict[str, float]]]
 
 
@@ -70,6 +74,7 @@ async def main(names: list[str], *, quick: bool) -> None:
         async with running_stack(workers=WORKERS) as stack:
             await _run(console, results, await _measures(stack, names, quick=quick))
             await _run_balances(console, results, stack, names, quick=quick)
+            await _run_transfers(console, results, stack, names, quick=quick)
     _print(console, results)
     console.print(f"written: {_write(results)}")
 
@@ -127,6 +132,20 @@ async def _run_balances(
         measures: dict[str, Measure] = {
             "balances": lambda: balances.reads(wallets, per_second=100, seconds=seconds),
             "balances_hung": lambda: balances.reads(wallets, per_second=100, seconds=seconds, with_hung=True),
+        }
+        await _run(console, results, measures)
+
+
+async def _run_transfers(
+    console: Console, results: dict[str, list[dict[str, float]]], stack: Stack, names: list[str], *, quick: bool
+) -> None:
+    if names and "transfers" not in names:
+        return
+    count = 1_000 if quick else 4_000
+    async with transfers.bench_pair(stack) as pair:
+        measures: dict[str, Measure] = {
+            "transfers": lambda: transfers.transfers(stack, pair, per_second=None, count=count),
+            "transfers_150": lambda: transfers.transfers(stack, pair, per_second=150, count=count),
         }
         await _run(console, results, measures)
 

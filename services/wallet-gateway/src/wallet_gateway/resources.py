@@ -39,6 +39,7 @@ from wallet_gateway.transfers.waiting import Ends
 from wallet_gateway.transfers.wake_up import BEGUN, Hints
 
 _LISTEN_TIMEOUT_SECONDS = 10.0
+_ENGINE_CONNECTIONS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,12 +165,17 @@ async def open_engine_parts(settings: Settings, registry: CollectorRegistry) -> 
     """Open what the worker needs; raises KeyringMalformedError for sealing keys that are missing or malformed."""
     async with AsyncExitStack() as stack:
         database = Database.open(
-            settings.database_url,
-            application_name="wallet-gateway-worker",
-            pool_size=settings.database_pool_size,
-            plan_once=True,
+            settings.database_url, application_name="wallet-gateway-worker", pool_size=settings.database_pool_size
         )
         stack.push_async_callback(database.aclose)
+        # Claiming, recording and the lease never wait for a connection behind anything else: without them nothing ends.
+        engine_database = Database.open(
+            settings.database_url,
+            application_name="wallet-gateway-engine",
+            pool_size=_ENGINE_CONNECTIONS,
+            plan_once=True,
+        )
+        stack.push_async_callback(engine_database.aclose)
         queue = open_queue(settings.queue_url)
         stack.push_async_callback(queue.aclose)
         listen_queue = open_queue(settings.queue_url, socket_timeout_seconds=_LISTEN_TIMEOUT_SECONDS)
@@ -184,6 +190,7 @@ async def open_engine_parts(settings: Settings, registry: CollectorRegistry) -> 
             registry=registry,
             worker_name=f"{socket.gethostname()}-{os.getpid()}",
             database=database,
+            engine_database=engine_database,
             queue=queue,
             listen_queue=listen_queue,
             wallets=wallets,

@@ -24,7 +24,7 @@ class Settings(ServiceSettings):
 
     publisher_key: SecretStr = SecretStr("")
     """A service key with ``events:publish``: what transfers have come to is published with it."""
-    transfer_slots: int = Field(default=500, ge=1, le=5000)
+    transfer_slots: int = Field(default=1000, ge=1, le=5000)
     """Transfers that one worker carries out at a time."""
     transfer_lease_seconds: float = Field(default=5.0, ge=2)
     """How long transfers stay with a worker that no longer says it lives; so long a kill -9 can delay them."""

@@ -13,7 +13,7 @@ from wallet_gateway.transfers.orders import finding_of, finding_of_refusal, orde
 from wallet_gateway.transfers.pinned_endpoint import as_pinned
 from wallet_gateway.transfers.resolution import Call, Finding
 
-ROOM_WAIT_SECONDS: Final = 2.0
+ROOM_WAIT_SECONDS: Final = 10.0
 """How long a call may wait for others to the same wallet; one that waits longer is not sent, and made again later."""
 
 

@@ -50,6 +50,8 @@ class EngineParts:
     registry: CollectorRegistry
     worker_name: str
     database: Database
+    engine_database: Database
+    """For claims, records and the lease alone."""
     queue: Redis
     listen_queue: Redis
     wallets: WalletAccess
@@ -63,10 +65,12 @@ class Engine:
     def __init__(self, parts: EngineParts, *, policy: Policy | None = None) -> None:
         settings = parts.settings
         self._parts = parts
-        self._database = parts.database
+        self._database = parts.engine_database
         self._slots = settings.transfer_slots
-        self._lease = Lease(parts.database, name=parts.worker_name, lease_seconds=settings.transfer_lease_seconds)
-        self._recorder = Recorder(parts.database)
+        self._lease = Lease(
+            parts.engine_database, name=parts.worker_name, lease_seconds=settings.transfer_lease_seconds
+        )
+        self._recorder = Recorder(parts.engine_database)
         self._ended_hints = wake_up.Hints(parts.queue, wake_up.ENDED)
         book = WalletBook(parts.database)
         self._runner = Runner(

@@ -1,8 +1,10 @@
 """Decides the order of a transfer's steps, asking the source wallet what it can do where that is not known yet."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 from shared.ewp.messages import WellKnown
 from wallet_gateway.external_wallets.discovery import Discovery
@@ -31,6 +33,7 @@ class Shaping:
     def __init__(self, *, book: WalletBook, discovery: Discovery) -> None:
         self._book = book
         self._discovery = discovery
+        self._asking: dict[UUID, asyncio.Task[WellKnown]] = {}
 
     async def shape_of(self, transfer: Transfer) -> Shape | Unshaped:
         """Return the order for a transfer that has none yet; asks the wallet at most once."""
@@ -39,7 +42,7 @@ class Shaping:
         if known is not None:
             return known
         try:
-            capabilities = await self._discovery.capabilities(stored)
+            capabilities = await self._ask(stored)
         except NotAdmitted as refusal:
             return self._unshaped(transfer, stored, code=refusal.code)
         except ReadFailed as failed:
@@ -47,6 +50,15 @@ class Shaping:
                 return Shape.DEBIT_CREDIT  # it has no such document, and so promises no holds
             return self._unshaped(transfer, stored, code=failed.code)
         return _shape(stored.wallet, capabilities)
+
+    async def _ask(self, stored: StoredWallet) -> WellKnown:
+        """Ask once, however many transfers wait for the answer."""
+        asking = self._asking.get(stored.wallet.id)
+        if asking is None:
+            asking = asyncio.create_task(self._discovery.capabilities(stored), name="capabilities")
+            self._asking[stored.wallet.id] = asking
+            asking.add_done_callback(lambda _done: self._asking.pop(stored.wallet.id, None))
+        return await asyncio.shield(asking)
 
     def _unshaped(self, transfer: Transfer, stored: StoredWallet, *, code: str) -> Unshaped:
         now = datetime.now(UTC)
