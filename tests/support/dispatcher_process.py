@@ -1,23 +1,16 @@
 """The dispatcher's API behind a real socket, in a thread of its own, for clients that block."""
 
-import asyncio
 import json
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
 
-import uvicorn
-
-from support.apps import LOOPBACK
+from support.apps import on_socket
 from support.databases import Databases
 from support.dispatcher_service import DispatcherService, Tenant, fresh_dispatcher_service, payment, withdrawal
+from support.thread_server import served_in_thread
 from webhook_dispatcher.rejected_events.rejection import Rejection
 from webhook_dispatcher.rejected_events.service import RejectedEvents
-
-_START_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,43 +25,22 @@ class ServedDispatcher:
 @contextmanager
 def served_dispatcher(postgres_url: str) -> Iterator[ServedDispatcher]:
     """Serve the dispatcher on a fresh database until the end of the block."""
-    ready: threading.Event = threading.Event()
-    found: dict[str, Any] = {}
-    stop = asyncio.Event()
-    thread = threading.Thread(target=lambda: asyncio.run(_serve(postgres_url, found, ready, stop)), daemon=True)
-    thread.start()
-    assert ready.wait(_START_SECONDS), "the dispatcher did not start"
-    try:
-        yield found["served"]
-    finally:
-        found["loop"].call_soon_threadsafe(stop.set)
-        thread.join()
+    with served_in_thread(lambda: _serve(postgres_url)) as served:
+        yield served
 
 
-async def _serve(postgres_url: str, found: dict[str, Any], ready: threading.Event, stop: asyncio.Event) -> None:
+@asynccontextmanager
+async def _serve(postgres_url: str) -> AsyncIterator[ServedDispatcher]:
     databases = Databases(postgres_url)
-    listener = socket.socket()
-    listener.bind((LOOPBACK, 0))
-    async with fresh_dispatcher_service(databases) as service:
+    # The fixture has started the application already.
+    async with fresh_dispatcher_service(databases) as service, on_socket(service.app, started=True) as url:
         tenant = await service.new_tenant()
         ids = await _objects_of(tenant, service)
-        # The fixture has started the application already.
-        config = uvicorn.Config(service.app, lifespan="off", log_config=None, proxy_headers=False)
-        server = uvicorn.Server(config)
-        serving = asyncio.create_task(server._serve([listener]))
-        while not server.started:
-            assert not serving.done()
-            await asyncio.sleep(0)
-        found["loop"] = asyncio.get_running_loop()
-        found["served"] = ServedDispatcher(
-            url=f"http://{LOOPBACK}:{listener.getsockname()[1]}",
+        yield ServedDispatcher(
+            url=url,
             key=tenant.owner.headers["x-api-key"],
             ids=ids,
         )
-        ready.set()
-        await stop.wait()
-        server.should_exit = True
-        await serving
     await databases.drop_all()
 
 

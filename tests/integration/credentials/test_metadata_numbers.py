@@ -1,5 +1,6 @@
 """Numbers in metadata: those that every JSON reader takes for the same number are kept as they came, others are refused."""
 
+from functools import partial
 from typing import Any
 
 import jsonschema_rs
@@ -57,16 +58,17 @@ async def test_a_number_comes_back_as_it_was(service: CredentialsService, number
 async def test_a_pair_takes_over_what_was_kept_before_there_were_bounds(service: CredentialsService) -> None:
     """An older row is no fault of the request."""
     tenant_id = await service.new_tenant()
-    path = {
-        "url": "/v1/api-keys/regenerate-pair",
-        "json": {"environment": "live"},
-        "headers": {"x-tenant-id": tenant_id},
-    }
-    first = (await service.platform.post(**path)).json()
+    regenerate = partial(
+        service.platform.post,
+        "/v1/api-keys/regenerate-pair",
+        json={"environment": "live"},
+        headers={"x-tenant-id": tenant_id},
+    )
+    first = (await regenerate()).json()
     async with service.resources.database.connection() as connection:
         changed = "UPDATE api_keys SET metadata = '{\"a\": 1e29}' WHERE id = $1"
         await connection.exec_driver_sql(changed, (decode("key", first["secret"]["id"]),))
-    again = await service.platform.post(**path)
+    again = await regenerate()
     assert (again.status_code, again.json()["secret"]["metadata"]) == (201, {"a": 1e29})
 
 
