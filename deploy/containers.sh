@@ -26,10 +26,12 @@ python=.venv/bin/python
 work=$(mktemp -d)
 services=(credentials webhook-dispatcher wallet-gateway)
 free_ports() { "$python" -c 'import socket
-sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
+sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(6)]
 print(*(s.getsockname()[1] for s in sockets))'; }
-read -r CAUSEWAY_CREDENTIALS_PORT CAUSEWAY_DISPATCHER_PORT CAUSEWAY_GATEWAY_PORT CAUSEWAY_RECEIVER_PORT < <(free_ports)
+read -r CAUSEWAY_CREDENTIALS_PORT CAUSEWAY_DISPATCHER_PORT CAUSEWAY_GATEWAY_PORT CAUSEWAY_RECEIVER_PORT \
+  CAUSEWAY_REFERENCE_WALLET_PORT CAUSEWAY_HOME_WALLET_PORT < <(free_ports)
 export CAUSEWAY_CREDENTIALS_PORT CAUSEWAY_DISPATCHER_PORT CAUSEWAY_GATEWAY_PORT CAUSEWAY_RECEIVER_PORT
+export CAUSEWAY_REFERENCE_WALLET_PORT CAUSEWAY_HOME_WALLET_PORT
 export COMPOSE_PROJECT_NAME=causeway-proof CAUSEWAY_VERSION=proof CAUSEWAY_BIND_ADDRESS=127.0.0.1
 export CAUSEWAY_SECRETS_DIR=$work/secrets CAUSEWAY_TRY_SUBNET=${CAUSEWAY_TRY_SUBNET:-172.29.93.0/27}
 CAUSEWAY_TRY_SECRET=whsec_$(head -c 32 /dev/urandom | base64)
@@ -76,6 +78,8 @@ build() {
     image_build "$image" -f deploy/Dockerfile --build-arg "SERVICE=$service"
     row "image $image" "$(size_mb "$image") MB"
   done
+  image_build "causeway/reference-wallet:$CAUSEWAY_VERSION" -f deploy/Dockerfile \
+    --build-arg SERVICE=reference-wallet --build-arg SOURCE=deploy/reference-wallet
   image_build "causeway/try-receiver:$CAUSEWAY_VERSION" -f deploy/try/Dockerfile
   row "  of which the base python:3.13-slim" "$(size_mb python:3.13-slim) MB"
 }
@@ -114,9 +118,9 @@ check_hardening() {
     [[ $found == "10001 true [ALL] unless-stopped" ]] || { echo "$id is not hardened: $found" >&2; return 1; }
   done
   mapfile -t published < <(containers | xargs docker inspect --format '{{range $port, $to := .NetworkSettings.Ports}}{{if $to}}{{$port}} {{end}}{{end}}' | grep -o '[0-9]*/tcp' | sort)
-  [[ ${published[*]} == "8001/tcp 8002/tcp 8003/tcp 8010/tcp" ]] || { echo "published: ${published[*]}" >&2; return 1; }
+  [[ ${published[*]} == "8001/tcp 8002/tcp 8003/tcp 8010/tcp 8011/tcp 8012/tcp" ]] || { echo "published: ${published[*]}" >&2; return 1; }
   row "all services: uid 10001, read-only, no capability" "yes"
-  row "published ports (8010 is the trial's receiver)" "${published[*]}"
+  row "published ports (8010 to 8012 are the trial's)" "${published[*]}"
 }
 
 # No secret's text in what anybody with access to the engine sees: configurations, process lists, logs.

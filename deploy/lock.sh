@@ -16,7 +16,7 @@ options=(--universal --python-version 3.11 --generate-hashes --no-emit-index-url
 # Versions already locked stay, unless LOCK_OPTIONS=--upgrade.
 read -ra extra <<<"${LOCK_OPTIONS:-}"
 options+=(${extra[@]+"${extra[@]}"})
-for own in shared credentials webhook-dispatcher wallet-gateway embedded; do
+for own in shared credentials webhook-dispatcher wallet-gateway reference-wallet embedded; do
     options+=(--no-emit-package "$own")
 done
 "$tool/bin/uv" pip compile pyproject.toml --group dev "${options[@]}" -o requirements.lock

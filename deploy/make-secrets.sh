@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the secret files that docker-compose.yml reads, each only where it is missing, so it may be run again at any time.
 #   deploy/make-secrets.sh [folder]          default: deploy/secrets (CAUSEWAY_SECRETS_DIR)
-# Needs the credentials image (docker compose build): the two keys come from the service that owns their format.
+# Needs the credentials image (docker compose build): the three keys come from the service that owns their format.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=${1:-${CAUSEWAY_SECRETS_DIR:-deploy/secrets}}
@@ -36,7 +36,7 @@ if missing valkey_conf; then printf 'requirepass %s\n' "$(random_hex 24)" | keep
 if missing queue_url; then
   printf 'redis://:%s@valkey:6379/0\n' "$(sed -n 's/^requirepass //p' "$folder/valkey_conf")" | keep queue_url
 fi
-for key in platform_key service_key; do
+for key in platform_key service_key publisher_key; do
   if missing "$key"; then
     docker run --rm --network none "$image" python -m credentials generate-key --kind service --environment live | keep "$key"
   fi

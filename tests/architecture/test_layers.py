@@ -15,6 +15,10 @@ AROUND_ROUTES = {
     "audit/forbidden.py",  # answers every refusal, and notes it for the credential's owner
     "oauth/documentation.py",  # what FastAPI cannot read from the code, for the document
     "oauth/error_form.py",  # gives problems under /oauth2/ the form of RFC 6749
+    "faults/sending.py",  # faults of HTTP itself: cut connections, endless bodies
+    "faults/strike.py",  # the answer that a fault gives instead of the true one
+    "signed_calls/documents.py",  # how those routes stand in the document
+    "signed_calls/route.py",  # the class of the signed routes: who calls is proved first, the answer is signed
     "verification/quick_route.py",  # the class of the one route that siblings wait for
 }
 # The dependency that hands the opened resources to routes names the request it gets them from.
@@ -111,7 +115,7 @@ def test_services_build_outbound_http_only_on_shared() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("package", ["shared", *SERVICES])
+@pytest.mark.parametrize("package", ["shared", *SERVICES, "reference_wallet"])
 def test_importing_does_nothing(package: str) -> None:
     """Importing every module of a package reads no setting, opens no socket and starts no thread."""
     run = subprocess.run(  # noqa: S603 - our own script

@@ -7,8 +7,6 @@ from support.source_tree import SERVICES, SHARED, package_files
 SERVICE_MODULES = set(SERVICES)
 # Commands and proofs rather than parts of a service.
 RUN_BY_THE_MAKEFILE = {"shared.openapi_export"}
-# Made for two from the start, while the second one's features are still to come; an entry goes when they are there.
-EXPECTED_SECOND_USERS = {"shared.egress": "wallet_gateway"}
 _NAMES_USERS = re.compile(r"\bUsers:|\b[Uu]sed by\b|\bcalls? this\b|`make ")
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "constants", "misc"}
 
@@ -39,11 +37,6 @@ def test_two_services_use_it_or_it_is_a_wire_contract() -> None:
         for file in package_files(SHARED)
         if file.module not in {"shared", *RUN_BY_THE_MAKEFILE}
     }
-    for part, expected in EXPECTED_SECOND_USERS.items():
-        assert expected not in users[part], f"{expected} uses {part} by now: take it out of EXPECTED_SECOND_USERS"
-        for module, services in users.items():
-            if f"{module}.".startswith(f"{part}."):
-                services.add(expected)
     found = {
         module: sorted(services)
         for module, services in users.items()

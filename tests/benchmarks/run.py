@@ -4,7 +4,7 @@ Latency counts from the scheduled time, a run is void unless the ledger balances
 
 ``python tests/benchmarks/run.py [--quick] [name …]`` with names of ``throughput latency hanging publish_single publish_batch
 million`` and ``verify_in_process verify_http verify_cold verify_http_million verify_cold_million``; ``verify`` stands for all
-of the latter.
+of the latter, ``balances`` for ``balances balances_hung``, and ``transfers`` for ``transfers transfers_150``.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import delivery, verification
+from benchmarks import balances, delivery, transfers, verification
 from benchmarks.stack import Stack, running_stack
 
 RUNS = 3
@@ -50,6 +50,16 @@ REACH = {
     "verify_cold_million.p50_ms": "≤ 1.1 x of verify_cold",
 }
 
+REACH |= {
+    "balances.p50_ms": "≤ 4",
+    "balances.p99_ms": "≤ 15",
+    "balances_hung.p99_ms": "≤ 1.1 x of balances",
+}
+
+REACH |= {
+    "transfers.transfers_per_second": "≥ 150 (beyond: 400)",
+}
+
 Measure = Callable[[], Awaitable[dict[str, float]]]
 
 
@@ -66,6 +76,8 @@ async def main(names: list[str], *, quick: bool) -> None:
     if not names or not all(name.startswith("verify") for name in names):
         async with running_stack(workers=WORKERS) as stack:
             await _run(console, results, await _measures(stack, names, quick=quick))
+            await _run_balances(console, results, stack, names, quick=quick)
+            await _run_transfers(console, results, stack, names, quick=quick)
     _print(console, results)
     console.print(f"written: {_write(results)}")
 
@@ -132,6 +144,34 @@ def _beside_a_million(
         return await delivery.beside_pending(stack, lanes, lanes[0], events=events, per_second=200, seconds=seconds)
 
     return {"before_million": without, "million": with_them}
+
+
+async def _run_balances(
+    console: Console, results: dict[str, list[dict[str, float]]], stack: Stack, names: list[str], *, quick: bool
+) -> None:
+    if names and "balances" not in names:
+        return
+    seconds = 5 if quick else 15
+    async with balances.bench_wallets(stack) as wallets:
+        measures: dict[str, Measure] = {
+            "balances": lambda: balances.reads(wallets, per_second=100, seconds=seconds),
+            "balances_hung": lambda: balances.reads(wallets, per_second=100, seconds=seconds, with_hung=True),
+        }
+        await _run(console, results, measures)
+
+
+async def _run_transfers(
+    console: Console, results: dict[str, list[dict[str, float]]], stack: Stack, names: list[str], *, quick: bool
+) -> None:
+    if names and "transfers" not in names:
+        return
+    count = 1_000 if quick else 4_000
+    async with transfers.bench_pair(stack) as pair:
+        measures: dict[str, Measure] = {
+            "transfers": lambda: transfers.transfers(stack, pair, per_second=None, count=count),
+            "transfers_150": lambda: transfers.transfers(stack, pair, per_second=150, count=count),
+        }
+        await _run(console, results, measures)
 
 
 def _print(console: Console, results: dict[str, list[dict[str, float]]]) -> None:

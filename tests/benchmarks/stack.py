@@ -31,6 +31,7 @@ class Stack:
     http: httpx2.AsyncClient
     queue: Redis
     receiver_url: str
+    wallet_control_token: str
 
     @property
     def dispatcher_url(self) -> str:
@@ -111,7 +112,14 @@ async def running_stack(*, workers: int) -> AsyncIterator[Stack]:
         port = int(await receiver.stdout.readline())
         queue = Redis.from_url(info["queue"]["url"])
         async with httpx2.AsyncClient(timeout=30, trust_env=False) as http:
-            yield Stack(info=info, http=http, queue=queue, receiver_url=f"http://127.0.0.1:{port}")
+            kept = json.loads((folder / "data" / "secrets.json").read_text())
+            yield Stack(
+                info=info,
+                http=http,
+                queue=queue,
+                receiver_url=f"http://127.0.0.1:{port}",
+                wallet_control_token=kept["wallet_control_token"],
+            )
         await queue.aclose()
     finally:
         for process in (stack, receiver):

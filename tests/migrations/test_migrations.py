@@ -15,9 +15,10 @@ from support.databases import Databases
 
 ROOT = Path(__file__).parents[2]
 SERVICES = {
-    "credentials": "credentials",
-    "webhook_dispatcher": "webhook-dispatcher",
-    "wallet_gateway": "wallet-gateway",
+    "credentials": "services/credentials",
+    "webhook_dispatcher": "services/webhook-dispatcher",
+    "wallet_gateway": "services/wallet-gateway",
+    "reference_wallet": "deploy/reference-wallet",
 }
 
 _COLUMNS = """
@@ -69,7 +70,7 @@ def test_history_is_one_line(package: str) -> None:
 
 def test_wheel_holds_the_migrations(package: str, tmp_path: Path) -> None:
     """The wheel that the containers install carries every migration inside the package, where they are looked for first."""
-    home = ROOT / "services" / SERVICES[package]
+    home = ROOT / SERVICES[package]
     wheel = next(WheelBuilder(str(home)).build(directory=str(tmp_path), versions=["standard"]))
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if "/migrations/versions/" in name}
     expected = {f"{package}/migrations/versions/{path.name}" for path in (home / "migrations/versions").glob("*.py")}

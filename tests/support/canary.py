@@ -139,6 +139,8 @@ def _bodies(operation: Operation, text: str) -> Iterator[tuple[str, str]]:
         changes[name] = {name: text}
         changes[f"within {name}"] = {name: f"my key is {text}, keep it"}
         changes[f"[{name}]"] = {name: [text]}
+        changes[f"zone in {name}"] = {name: f"::%{text}"}
+        changes[f"zone in [{name}]"] = {name: [f"::%{text}"]}
         changes[f"value in {name}"] = {name: {"a": text}}
         changes[f"name in {name}"] = {name: {text: 1}}
     for place, change in changes.items():

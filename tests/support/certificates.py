@@ -1,10 +1,11 @@
-"""A certificate for 127.0.0.1 that nobody trusts."""
+"""A certificate that nobody trusts, and a server that shows it."""
 
 import datetime as dt
 import ssl
 from ipaddress import ip_address
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -37,3 +38,17 @@ def server_context(path: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     return context
+
+
+@pytest.fixture(scope="session")
+def certificate_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a self-signed certificate for 127.0.0.1, with its key in the same file."""
+    path = tmp_path_factory.mktemp("tls") / "peer.pem"
+    write_self_signed(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def server_tls(certificate_path: Path) -> ssl.SSLContext:
+    """Return what a server with that certificate listens with."""
+    return server_context(certificate_path)

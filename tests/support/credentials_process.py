@@ -1,11 +1,8 @@
 """The API of credentials behind a real socket, in a thread of its own, for clients that block."""
 
-import asyncio
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import SecretStr
 
@@ -16,8 +13,7 @@ from shared import key_format
 from support.apps import client_of, on_socket
 from support.credentials_service import CredentialsService, settings_for
 from support.databases import Databases
-
-_START_SECONDS = 60
+from support.thread_server import served_in_thread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,20 +31,12 @@ class ServedCredentials:
 @contextmanager
 def served_credentials(postgres_url: str) -> Iterator[ServedCredentials]:
     """Serve credentials on a fresh database until the end of the block."""
-    ready: threading.Event = threading.Event()
-    found: dict[str, Any] = {}
-    stop = asyncio.Event()
-    thread = threading.Thread(target=lambda: asyncio.run(_serve(postgres_url, found, ready, stop)), daemon=True)
-    thread.start()
-    assert ready.wait(_START_SECONDS), "credentials did not start"
-    try:
-        yield found["served"]
-    finally:
-        found["loop"].call_soon_threadsafe(stop.set)
-        thread.join()
+    with served_in_thread(lambda: _serve(postgres_url)) as served:
+        yield served
 
 
-async def _serve(postgres_url: str, found: dict[str, Any], ready: threading.Event, stop: asyncio.Event) -> None:
+@asynccontextmanager
+async def _serve(postgres_url: str) -> AsyncIterator[ServedCredentials]:
     databases = Databases(postgres_url)
     async with databases.temporary("credentials") as database_url:
         # Guesses are many here, and all from one address.
@@ -61,10 +49,7 @@ async def _serve(postgres_url: str, found: dict[str, Any], ready: threading.Even
             service = CredentialsService(
                 app=app, settings=settings, platform_key=platform_key, service_key=platform_key, platform=platform
             )
-            found["served"] = await _furnished(service, url)
-            found["loop"] = asyncio.get_running_loop()
-            ready.set()
-            await stop.wait()
+            yield await _furnished(service, url)
     await databases.drop_all()
 
 

@@ -3,38 +3,28 @@
 What a worker would do to a delivery, ``finish`` and its siblings write down instead.
 """
 
-import base64
-import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import httpx2
-from fastapi import FastAPI
-from pydantic import SecretStr
-from sqlalchemy import CursorResult, text
 
 from shared import typeids
-from shared.access import AccessClient
-from support.apps import LOOPBACK, client_of
 from support.credentials_service import CredentialsService, credentials_service
 from support.credentials_service import settings_for as credentials_settings_for
 from support.databases import Databases
+from support.sibling_service import NOBODY_LISTENS, SiblingService, new_sealing_keys, started
 from webhook_dispatcher.app import create_app
 from webhook_dispatcher.resources import ApiResources
 from webhook_dispatcher.settings import Settings
 
-NOBODY_LISTENS = "redis://127.0.0.1:1/0"
 URL = "https://hooks.example.com/causeway"
 
 
 def settings_for(database_url: str, *, queue_url: str = NOBODY_LISTENS) -> Settings:
     """Return production settings (no address is opened) with a sealing key of this run. Publishing needs no queue server."""
-    sealing_key = base64.b64encode(os.urandom(32)).decode()
-    return Settings(
-        database_url=database_url, queue_url=queue_url, sealing_keys=SecretStr(f"s1:{sealing_key}"), log_level="error"
-    )
+    return Settings(database_url=database_url, queue_url=queue_url, sealing_keys=new_sealing_keys(), log_level="error")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +67,9 @@ class Tenant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DispatcherService:
+class DispatcherService(SiblingService):
     """A running API process of the dispatcher, called through memory."""
 
-    app: FastAPI
-    credentials: CredentialsService
     publisher_key: str
 
     @property
@@ -89,11 +77,6 @@ class DispatcherService:
         """Return what the application opened."""
         opened: ApiResources = self.app.state.resources
         return opened
-
-    def client(self, key: str | None = None, **headers: str) -> httpx2.AsyncClient:
-        """Return a client that calls with ``key``; header names are written with underscores."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return client_of(self.app, headers={**({"x-api-key": key} if key else {}), **named}, client_ip=LOOPBACK)
 
     async def new_tenant(self, name: str = "Example Broker") -> Tenant:
         """Make a tenant with its clients."""
@@ -104,16 +87,6 @@ class DispatcherService:
             tester=await self.client_with(tenant_id, roles=["owner"], environment="test"),
             publisher=self.client(self.publisher_key, x_tenant_id=tenant_id),
         )
-
-    async def client_with(self, tenant_id: str, **key: Any) -> httpx2.AsyncClient:
-        """Return a client with a new key of the tenant; ``key``: ``scopes``, ``roles``, ``environment`` and the like."""
-        return self.client((await self.credentials.new_key(tenant_id, **key))["key"])
-
-    async def rows(self, statement: str, **values: Any) -> Sequence[Any]:
-        """Run one statement in a transaction of its own; returns its rows."""
-        async with self.resources.database.transaction() as session:
-            result = await session.execute(text(statement), values)
-            return result.all() if isinstance(result, CursorResult) and result.returns_rows else []
 
     async def put_in_flight(self, delivery_id: str) -> None:
         """Do what a worker's claim does."""
@@ -149,18 +122,7 @@ async def dispatcher_service(settings: Settings, credentials: CredentialsService
     """Start an API process in this one, that verifies credentials with ``credentials``."""
     app = create_app(settings)
     publisher = await credentials.new_key(None, kind="service", scopes=["events:publish"])
-    asking, following = (
-        httpx2.AsyncClient(
-            transport=httpx2.ASGITransport(credentials.app),
-            base_url="http://credentials.test",
-            headers={"authorization": f"Bearer {credentials.service_key}"},
-        )
-        for _ in range(2)
-    )
-    async with app.router.lifespan_context(app), asking, following:
-        # The feed is not followed: each request asks, and a test sees a changed key at once.
-        access = AccessClient(asking, following)
-        app.state.resources = replace(app.state.resources, access=access, access_check=access.check)
+    async with started(app, credentials):
         yield DispatcherService(app=app, credentials=credentials, publisher_key=publisher["key"])
 
 

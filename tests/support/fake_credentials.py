@@ -38,14 +38,19 @@ class FakeCredentials:
     verified: list[dict[str, Any]] = field(default_factory=list)
     was_read: asyncio.Event = field(default_factory=asyncio.Event)
     may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+    keys_were_read: asyncio.Event = field(default_factory=asyncio.Event)
+    may_publish: asyncio.Event = field(default_factory=asyncio.Event)
     jwks: list[dict[str, Any]] = field(default_factory=list)
     asked_paths: list[str] = field(default_factory=list)
+    status: int = 200
+    """Of the answers to verifications."""
     lag: int = 0
     """By how many rows the answers to verifications lie behind the feed."""
 
     def __post_init__(self) -> None:
         """Answer at once unless told otherwise."""
         self.may_answer.set()
+        self.may_publish.set()
 
     @property
     def sequence(self) -> int:
@@ -88,14 +93,18 @@ class FakeCredentials:
         self.asked_paths.append(request.url.path)
         answer: Callable[[httpx2.Request], Any] = self._follow
         if request.url.path == JWKS_PATH:
-            return httpx2.Response(200, json={"keys": self.jwks})
+            sequence = self.sequence - self.lag
+            keys = self.jwks
+            self.keys_were_read.set()
+            await self.may_publish.wait()
+            return httpx2.Response(200, json={"keys": keys, "sequence": sequence})
         if request.url.path == "/v1/verify":
             asked = json.loads(request.content)
             self.verified.append(asked)
             body = self._verify(asked)
             self.was_read.set()
             await self.may_answer.wait()
-            return httpx2.Response(200, json=body)
+            return httpx2.Response(self.status, json=body)
         return httpx2.Response(200, json=answer(request))
 
     def _verify(self, asked: dict[str, Any]) -> dict[str, Any]:

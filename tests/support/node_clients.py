@@ -43,7 +43,7 @@ def node_clients(tmp_path_factory: pytest.TempPathFactory) -> NodeClients:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         pytest.skip(
-            "needs Node.js with npm, which is not on this machine: the clients in tests/clients/node did NOT run"
+            "needs Node.js with npm, which is not on this machine: the packages of tests/clients/node did NOT run"
         )
     folder = tmp_path_factory.mktemp("node-clients")
     for source in SOURCES.iterdir():

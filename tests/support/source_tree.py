@@ -12,6 +12,8 @@ SERVICES = {
     "webhook_dispatcher": ROOT / "services/webhook-dispatcher/src",
     "wallet_gateway": ROOT / "services/wallet-gateway/src",
 }
+# Not a service of ours, and held to the same rules.
+REFERENCE_WALLET = ROOT / "deploy/reference-wallet/src"
 SHARED = ROOT / "shared/src"
 
 
@@ -70,8 +72,8 @@ def package_files(source: Path) -> tuple[SourceFile, ...]:
 
 
 def service_files() -> tuple[SourceFile, ...]:
-    """Return the modules of all services."""
-    return tuple(file for source in SERVICES.values() for file in package_files(source))
+    """Return the modules of all services, and of the reference wallet."""
+    return tuple(file for source in (*SERVICES.values(), REFERENCE_WALLET) for file in package_files(source))
 
 
 @lru_cache

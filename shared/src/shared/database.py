@@ -4,9 +4,9 @@ A request's transaction commits before its answer leaves: on this FastAPI a plai
 response was sent, hence ``scope="function"``. Used by every service.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import orjson
 from fastapi import Depends, Request
@@ -18,11 +18,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 _STATEMENT_TIMEOUT_MS = 30_000
 _IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000
 _CONNECT_TIMEOUT_SECONDS = 5
+_TRIES_MAX = 5
 _PLAN_ONCE = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 # SQLSTATE classes: connection exceptions, operator intervention (shutdown, crash, starting up), insufficient resources.
 _UNAVAILABLE_SQLSTATES = ("08", "57P", "53")
+# Serialization failure, deadlock detected.
+_CROSSED_SQLSTATES = frozenset({"40001", "40P01"})
 # Data exception, integrity constraint violation, program limit exceeded.
 _DATA_SQLSTATES = ("22", "23", "54")
+
+_T = TypeVar("_T")
 
 
 class Database:
@@ -72,6 +77,21 @@ class Database:
         async with self._sessions.begin() as session:
             yield session
 
+    async def repeat(self, work: Callable[[AsyncSession], Awaitable[_T]]) -> _T:
+        """Do ``work`` in a transaction; where it crossed another one and was rolled back, do it again, a few times.
+
+        For commands and jobs, which nobody else would send again. What ``work`` changes outside the database it changes twice.
+        """
+        for _ in range(_TRIES_MAX - 1):
+            try:
+                async with self.transaction() as session:
+                    return await work(session)
+            except DBAPIError as exc:
+                if not _was_crossed(exc):
+                    raise
+        async with self.transaction() as session:
+            return await work(session)
+
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection in a transaction, for bulk statements that need no session."""
@@ -104,10 +124,12 @@ Transaction = Annotated[AsyncSession, Depends(transaction, scope="function")]
 
 
 def is_unavailable(exc: BaseException) -> bool:
-    """Tell whether an error means that the server, or a connection to it, was not to be had (so: try again later)."""
+    """Tell whether nothing was done and trying again helps.
+
+    The server, or a connection to it, was not to be had, or the transaction crossed another one and was rolled back.
+    """
     if isinstance(exc, DBAPIError):
-        sqlstate = getattr(exc.orig, "sqlstate", None) or ""
-        return exc.connection_invalidated or sqlstate.startswith(_UNAVAILABLE_SQLSTATES)
+        return exc.connection_invalidated or _was_crossed(exc) or _sqlstate(exc).startswith(_UNAVAILABLE_SQLSTATES)
     return isinstance(exc, OSError | PoolTimeoutError | InterfaceError)
 
 
@@ -121,3 +143,11 @@ def refuses_data(exc: BaseException) -> bool:
         return False
     sqlstate = getattr(exc.orig, "sqlstate", None)
     return sqlstate is None or str(sqlstate).startswith(_DATA_SQLSTATES)
+
+
+def _was_crossed(exc: DBAPIError) -> bool:
+    return _sqlstate(exc) in _CROSSED_SQLSTATES
+
+
+def _sqlstate(exc: DBAPIError) -> str:
+    return getattr(exc.orig, "sqlstate", None) or ""

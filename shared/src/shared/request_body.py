@@ -49,8 +49,9 @@ async def read_body(
     """Return the whole body; raises PayloadTooLarge or RequestTimeout as soon as a limit is passed, without reading on.
 
     ``before_keeping`` is told the size so far each time more has come, and may wait or raise. Raises ClientDisconnect,
-    and Unauthorized where the credential was revoked while a StrictRoute's body came.
+    Unauthorized where the credential was revoked while a StrictRoute's body came, and what ``check_when_read`` raises.
     """
+    request.state.body_was_read = True
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > bytes_max:
         raise PayloadTooLarge(bytes_max)
@@ -70,7 +71,20 @@ async def read_body(
             chunks.append(chunk)
     if isinstance(request, StrictRequest) and now() - started_at > _AUTHENTICATED_SECONDS:
         await request.authenticate_again()
-    return b"".join(chunks)
+    body = b"".join(chunks)
+    for check in getattr(request.state, "body_checks", ()):
+        check(body)
+    return body
+
+
+def check_when_read(request: Request, check: Callable[[bytes], None]) -> None:
+    """Have ``check`` called with the request's body before anybody gets it from ``read_body``; it may raise a Problem.
+
+    To be asked before the body is read; raises RuntimeError afterwards, unless this was asked before.
+    """
+    if getattr(request.state, "body_was_read", False) and not getattr(request.state, "body_checks", ()):
+        raise RuntimeError("the body was read before it could be checked")
+    request.state.body_checks = (check,)
 
 
 async def _paced(request: Request) -> AsyncGenerator[bytes, None]:

@@ -54,6 +54,15 @@ async def test_a_key_is_generated_once(resources: Resources) -> None:
     assert verdict.principal.scopes == {"credentials:verify"}
 
 
+async def test_the_publishers_key_may_publish_and_nothing_else(resources: Resources) -> None:
+    """By it wallet-gateway tells the dispatcher what transfers have come to."""
+    text = SecretStr(key_format.generate("service", "live"))
+    await register_given(resources, name="publisher", text=text)
+    verdict = await resources.access.judge(text.get_secret_value(), ip=None)
+    assert verdict.principal is not None
+    assert verdict.principal.scopes == {"events:publish"}
+
+
 async def test_scopes_follow_the_release(resources: Resources) -> None:
     """A platform key of an older release gets today's scopes, and the change is announced and recorded."""
     text = SecretStr(key_format.generate("service", "live"))

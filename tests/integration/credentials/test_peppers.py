@@ -10,23 +10,13 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from credentials.peppers.service import RetirementRefusedError, progress, retire
 from credentials.resources import Resources, open_resources
-from credentials.settings import Settings
 from support.credentials_service import CredentialsService, credentials_service, settings_for
 from support.databases import Databases
+from support.peppers import NEW, rotated
 from support.queries import recorded_statements
-
-NEW = f"p2:{base64.b64encode(os.urandom(32)).decode()}"
-
-
-def rotated(settings: Settings, *peppers: str) -> Settings:
-    """Return the settings with other peppers; ``p1`` stands for the first one."""
-    old = settings.peppers.get_secret_value()
-    text = ",".join(old if pepper == "p1" else pepper for pepper in peppers)
-    return settings.model_copy(update={"peppers": SecretStr(text)})
 
 
 @pytest.fixture

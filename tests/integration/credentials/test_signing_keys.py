@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,10 +18,13 @@ from credentials.audit.service import Actor
 from credentials.oauth import signing_keys_repository as repository
 from credentials.oauth import tasks
 from credentials.oauth.signing_keys import PREVIOUS_SECONDS, RING_SECONDS, SigningKeys, replace_all, rotate
+from credentials.oauth.token_reader import AccessTokenReader
 from credentials.resealing.sealed_columns import SEALED_COLUMNS
 from credentials.resealing.service import reseal
 from credentials.resources import Resources
+from shared import typeids
 from shared.access import AccessClient
+from shared.access.jwt import sign
 from shared.sealing import SealContext, SealingKeyring, key_id_of, parse_keys
 from support.access_tokens import header_of
 from support.apps import on_socket
@@ -67,6 +72,7 @@ async def published(service: CredentialsService) -> set[str]:
     """Return the ids of the published keys."""
     answer = await service.client().get("/.well-known/jwks.json")
     assert answer.headers["cache-control"] == "public, max-age=60"
+    assert answer.json().keys() == {"keys", "sequence"}
     keys = answer.json()["keys"]
     for key in keys:
         assert key.keys() == {"kty", "crv", "x", "y", "kid", "use", "alg"}, "nothing private"
@@ -76,7 +82,7 @@ async def published(service: CredentialsService) -> set[str]:
 async def test_processes_that_start_together_make_one_pair_of_keys(service: CredentialsService) -> None:
     """One signs, one comes next, whoever was first."""
     resources = service.resources
-    rings = [SigningKeys(resources.database, resources.sealing) for _ in range(8)]
+    rings = [SigningKeys(resources.database, resources.sealing, feed=resources.feed) for _ in range(8)]
     active = await asyncio.gather(*(ring.active() for ring in rings))
     assert len({key.id for key in active}) == 1
     assert sorted(await states(resources)) == ["active", "next"]
@@ -136,14 +142,65 @@ async def test_keys_that_may_be_known_are_dropped_with_all_their_tokens(service:
         began = time.monotonic()
         async with asyncio.timeout(5):
             while await sibling.verify(token, ip=None, scope="events:read") is not None:
-                pass
+                assert (await client.http.get("/livez")).is_success  # lets the feed be heard meanwhile
             while (await client.http.get("/v1/whoami", headers=bearer(token))).status_code == 200:
                 pass
         assert time.monotonic() - began < 1.0
-        age(resources)
         fresh = await client.token()
         assert (await client.http.get("/v1/whoami", headers=bearer(fresh))).status_code == 200
         await sibling.aclose()
+
+
+async def test_a_leaked_key_that_was_dropped_forges_nothing_for_anybody(service: CredentialsService) -> None:
+    """Whoever has it writes what they like, the sequence too; a sibling that kept the published keys takes not one such token."""
+    client = await client_of_new_key(service)
+    genuine = await client.token()
+    resources = service.resources
+    leaked = await resources.oauth.keys.active()
+    token = await AccessTokenReader(resources.oauth.keys, issuer=service.settings.issuer).read(genuine)
+    assert token is not None
+
+    def forged() -> str:
+        changed = replace(token, token_id=typeids.new_id(), sequence=10**9, scopes=frozenset({"events:publish"}))
+        return sign(changed, key=leaked.private, issuer=service.settings.issuer)
+
+    async with on_socket(create_app(service.settings)) as url, AsyncExitStack() as stack:
+        siblings = []
+        for _ in range(2):
+            siblings.append(AccessClient.open(url, SecretStr(service.service_key), issuer=service.settings.issuer))
+            stack.push_async_callback(siblings[-1].aclose)
+        warm, begins_later = siblings
+        await begin(warm)
+        # While nobody knows of the leak, this is what the leaked key can do.
+        assert await warm.verify(forged(), ip=None, scope="events:publish") is not None
+        async with resources.database.transaction() as session:
+            await replace_all(session, sealing=resources.sealing, actor=ACTOR, now=datetime.now(UTC))
+        began = time.monotonic()
+        async with asyncio.timeout(5):
+            while await warm.verify(forged(), ip=None, scope="events:publish") is not None:
+                await told(warm)  # one after the other: all run in one loop with the test
+        assert time.monotonic() - began < 1.0
+        await begin(begins_later)
+        for _ in range(100):
+            for sibling in siblings:
+                assert await sibling.verify(forged(), ip=None, scope="events:publish") is None
+        # What is signed now is good at once, everywhere.
+        await resources.feed.look()
+        fresh = await client.token()
+        for sibling in siblings:
+            assert await sibling.verify(fresh, ip=None, scope="events:read") is not None
+
+
+async def told(sibling: AccessClient) -> None:
+    """Wait until credentials was told of the uses so far."""
+    await asyncio.gather(*sibling._questions.under_way(), return_exceptions=True)
+
+
+async def begin(sibling: AccessClient) -> None:
+    """Have a sibling follow the feed, as it were for a minute."""
+    await sibling.feed.ask(wait_seconds=0)
+    sibling.feed.complete_since -= 60
+    sibling.start_following()
 
 
 async def test_the_worker_rotates_by_age_and_forgets_what_is_over(service: CredentialsService) -> None:

@@ -1,5 +1,7 @@
 """``POST /v1/verify``: what the siblings ask, and what it costs."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from credentials.api_keys.last_uses import LastUses
@@ -31,6 +33,43 @@ async def test_a_valid_credential_is_described(service: CredentialsService) -> N
     }
     assert "events:publish" in principal["scopes"]
     assert "deliveries:resend" in principal["scopes"]
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"x-api-key": "cw_ss_live_x"}, {"key": "x"}], ids=["none", "malformed", "older way"]
+)
+async def test_nothing_of_a_question_is_read_before_it_is_known_who_asks(
+    service: CredentialsService, headers: dict[str, str]
+) -> None:
+    """401, whatever was sent and however long it is; a tenant's key gets its 403 as early."""
+    read = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            read.append(b" " * 65_536)
+            yield read[-1]
+
+    json = {"content-type": "application/json"}
+    answer = await service.client().post("/v1/verify", content=endless(), headers={**headers, **json})
+    assert answer.status_code == 401
+    assert len(read) <= 1
+    owner = await service.new_owner(await service.new_tenant())
+    read.clear()
+    answer = await owner.post("/v1/verify", content=endless(), headers=json)
+    assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope")
+    assert len(read) <= 1
+    siblings = service.client(service.service_key)
+    assert (await siblings.post("/v1/verify", content=endless(), headers=json)).status_code == 413
+
+
+async def test_a_question_takes_no_query(service: CredentialsService) -> None:
+    """Unknown parameters are refused here as everywhere; and who asks comes first."""
+    asked = {"credential": "nonsense"}
+    siblings = service.client(service.service_key)
+    refused = await siblings.post("/v1/verify?scope=events:read", json=asked)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "query/scope")
+    assert (await service.client().post("/v1/verify?scope=events:read", json=asked)).status_code == 401
+    assert (await siblings.post("/v1/verify?", json=asked)).status_code == 200
 
 
 async def test_every_denial_is_the_same(service: CredentialsService) -> None:

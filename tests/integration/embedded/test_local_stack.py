@@ -84,13 +84,43 @@ def test_the_demo_delivers_every_event_and_says_so(stack: RunningStack) -> None:
     assert stack.output.rstrip().endswith(_COMPLETE)
 
 
+def test_the_demo_moves_money_each_way_and_shows_what_survived(stack: RunningStack) -> None:
+    """A balance read, a transfer each way, one whose answer was dropped with its timeline, and sums that agree."""
+    shown = stack.output
+    assert re.search(r"balances of client-42 +acct-42 1000.00 USD +w-118 250.00 USD", shown)
+    assert len(re.findall(r"(?:home → partner|partner → home) .* completed", shown)) == 3
+    timeline = re.findall(r"^ {6}(\w+) +(\w+) +(\w+) +(\w+)", shown, re.MULTILINE)
+    assert [row for row in timeline if row[0] == "credit"] == [
+        ("credit", "put", "unknown", "response_broken"),
+        ("credit", "put", "definitive", "committed"),
+    ]
+    assert re.search(r"balances of client-42 +acct-42 980.00 USD +w-118 270.00 USD", shown)
+    assert "nothing lost or doubled" in shown
+    assert stack.paste("/v1/transfers/tr_")["status"] == "completed"
+    assert stack.paste("/balances?view=all")["partial"] is False
+
+
+def test_what_transfers_came_to_reaches_the_dispatcher(stack: RunningStack) -> None:
+    """The gateway publishes with a key of its own, which the stack gave it."""
+    url = f"{stack.file()['services']['webhook-dispatcher']['url']}/v1/events?type=transfer.completed"
+    command = ["curl", "-s", "-K", str(stack.data_dir / "owner.curl"), url]
+
+    def published() -> int:
+        return len(json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["data"])  # noqa: S603 - our own line
+
+    stack.until(lambda: published() == 3, within_seconds=20)
+    assert "outbox.not_published" not in stack.output
+
+
 def test_stack_json_is_private_and_names_every_process(stack: RunningStack) -> None:
     """Tests, chaos and tools find the APIs, the workers and both engines there, each alive."""
     document = stack.file()
     assert stat.S_IMODE((stack.data_dir / "stack.json").stat().st_mode) == 0o600
     services = ("credentials", "webhook-dispatcher", "wallet-gateway")
-    assert set(document["services"]) == set(document["databases"]) == set(services)
+    wallets = ("reference-wallet", "home-wallet")
+    assert set(document["services"]) == set(document["databases"]) == {*services, *wallets}
     roles = {f"{service}-{role}-1" for service in services for role in ("api", "worker")}
+    roles |= {f"{wallet}-api-1" for wallet in wallets}
     assert set(document["processes"]) == roles | {"postgres", "valkey", "demo-receiver"}
     assert all(psutil.pid_exists(process["pid"]) for process in document["processes"].values())
 
@@ -114,10 +144,16 @@ def test_no_secret_is_printed_or_put_into_arguments(stack: RunningStack) -> None
     shown = stack.output
     for process in document["processes"].values():
         shown += " ".join(psutil.Process(process["pid"]).cmdline())
-    assert [secret for secret in (*document["keys"].values(), *passwords) if secret in shown] == []
+    assert [
+        secret
+        for secret in (*document["keys"].values(), document["wallet_control"]["token"], *passwords)
+        if secret in shown
+    ] == []
 
 
-@pytest.mark.parametrize("name", ["postgres", "valkey", "webhook-dispatcher-worker-1", "webhook-dispatcher-api-1"])
+@pytest.mark.parametrize(
+    "name", ["postgres", "valkey", "webhook-dispatcher-worker-1", "webhook-dispatcher-api-1", "home-wallet-api-1"]
+)
 def test_a_killed_process_comes_back_and_the_main_job_goes_on(stack: RunningStack, name: str) -> None:
     """After kill -9 stack.json has the new process, and the next event on the way is delivered."""
     old_pid = stack.file()["processes"][name]["pid"]

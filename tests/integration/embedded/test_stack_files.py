@@ -13,7 +13,7 @@ import pytest
 
 from embedded.errors import PortInUseError, SettingError
 from embedded.folder_lock import FolderInUseError, FolderLock
-from embedded.plan import CREDENTIALS, DISPATCHER, plan_from
+from embedded.plan import CREDENTIALS, DISPATCHER, HOME_WALLET, REFERENCE_WALLET, plan_from
 from embedded.private_file import KeptValues
 from embedded.stack_file import StackFile
 
@@ -29,6 +29,7 @@ def _publish(file: StackFile) -> None:
         queue_url="redis://:secret@127.0.0.1:6000/0",
         tenant_id="ten_01j",
         keys={"platform": "cw_sv_p", "owner": "cw_sk_o", "publisher": "cw_sv_q"},
+        wallet_control_token="w-token",
         pids={"credentials-api-1": 10},
     )
 
@@ -44,6 +45,7 @@ def test_stack_json_has_the_documented_form_and_is_private(tmp_path: Path) -> No
         "queue": {"url": "redis://:secret@127.0.0.1:6000/0", "stream": "causeway:events"},
         "tenant_id": "ten_01j",
         "keys": {"platform": "cw_sv_p", "owner": "cw_sk_o", "publisher": "cw_sv_q"},
+        "wallet_control": {"token": "w-token"},
         "processes": {"credentials-api-1": {"pid": 10}},
     }
     assert _mode(file.path) == 0o600
@@ -90,6 +92,7 @@ def test_the_plan_moves_all_ports_with_the_base() -> None:
     environment = {"CAUSEWAY_PORT_BASE": "21000", "CAUSEWAY_DISPATCHER_WORKERS": "2", "CAUSEWAY_DATA_DIR": "/srv/else"}
     plan = plan_from(environment)
     assert plan.url(CREDENTIALS) == "http://127.0.0.1:21001"
+    assert (plan.url(REFERENCE_WALLET), plan.url(HOME_WALLET)) == ("http://127.0.0.1:21011", "http://127.0.0.1:21012")
     assert plan.demo_receiver_url == "http://127.0.0.1:21010"
     assert plan.workers == {"credentials": 1, "webhook-dispatcher": 2, "wallet-gateway": 1}
     assert plan.data_dir == Path("/srv/else")
@@ -98,7 +101,7 @@ def test_the_plan_moves_all_ports_with_the_base() -> None:
 def test_port_base_zero_takes_free_ports_that_differ() -> None:
     """Two stacks with base 0 do not meet."""
     plan = plan_from({"CAUSEWAY_PORT_BASE": "0"})
-    assert len({*plan.api_ports.values(), plan.demo_receiver_port}) == 4
+    assert len({*plan.api_ports.values(), plan.demo_receiver_port}) == 6
 
 
 def test_a_port_in_use_is_named_with_the_way_out(busy_port: int) -> None:

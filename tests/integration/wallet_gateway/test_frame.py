@@ -7,9 +7,13 @@ import pytest
 from pydantic import SecretStr
 
 from credentials.app import create_app as create_credentials_app
+from shared.sealing import KeyringMalformedError
 from support.apps import in_memory, on_socket
-from support.credentials_service import credentials_service, settings_for
+from support.credentials_service import credentials_service
+from support.credentials_service import settings_for as credentials_settings_for
 from support.databases import Databases
+from support.gateway_service import settings_for
+from support.sibling_service import new_sealing_keys
 from wallet_gateway.app import Settings, create_app
 
 
@@ -26,7 +30,7 @@ async def test_it_is_ready_when_its_database_and_credentials_answer(
     """Over a real socket to a real credentials service."""
     async with (
         databases.temporary("credentials") as url,
-        credentials_service(settings_for(url)) as credentials,
+        credentials_service(credentials_settings_for(url)) as credentials,
         on_socket(create_credentials_app(credentials.settings)) as credentials_url,
     ):
         settings = Settings(
@@ -34,6 +38,7 @@ async def test_it_is_ready_when_its_database_and_credentials_answer(
             queue_url=valkey_url,
             credentials_url=credentials_url,
             service_key=SecretStr(credentials.service_key),
+            sealing_keys=new_sealing_keys(),
             log_level="error",
         )
         async with on_socket(create_app(settings)) as gateway_url, httpx2.AsyncClient() as client:
@@ -44,9 +49,7 @@ async def test_it_is_ready_when_its_database_and_credentials_answer(
 async def test_readiness_names_the_part_that_is_away(gateway_database: str) -> None:
     """Credentials is not there; the queue, which stops no request, is not there either and is not named."""
     nowhere = "http://127.0.0.1:1"
-    settings = Settings(
-        database_url=gateway_database, queue_url="redis://127.0.0.1:1", credentials_url=nowhere, log_level="error"
-    )
+    settings = settings_for(gateway_database, credentials_url=nowhere)
     async with in_memory(create_app(settings)) as client:
         answer = await client.get("/readyz")
         assert (answer.status_code, answer.json()["failing"]) == (503, {"credentials": "ConnectError"})
@@ -54,10 +57,16 @@ async def test_readiness_names_the_part_that_is_away(gateway_database: str) -> N
 
 
 async def test_it_describes_itself(gateway_database: str) -> None:
-    """Without features yet, the document holds health only, and a path that is not there is a problem."""
-    settings = Settings(database_url=gateway_database, queue_url="redis://127.0.0.1:1", log_level="error")
-    async with in_memory(create_app(settings)) as client:
+    """The document is there without internet access, and a path that is not there is a problem."""
+    async with in_memory(create_app(settings_for(gateway_database))) as client:
         document = (await client.get("/openapi.json")).json()
-        assert document["paths"].keys() == {"/livez", "/readyz", "/metrics"}
-        missing = await client.get("/v1/external-wallets")
+        assert {"/livez", "/readyz", "/metrics", "/v1/external-wallets", "/v1/home-wallet"} <= document["paths"].keys()
+        missing = await client.get("/v1/nothing")
         assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+
+
+async def test_it_does_not_start_without_a_sealing_key(gateway_database: str) -> None:
+    """It could neither keep an API key nor open one."""
+    with pytest.raises(KeyringMalformedError):
+        async with in_memory(create_app(settings_for(gateway_database, sealing_keys=SecretStr("")))):
+            pass

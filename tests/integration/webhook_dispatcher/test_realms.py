@@ -1,25 +1,13 @@
 """Nobody sees or touches another realm's objects: a foreign one is answered exactly as a missing one."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-import httpx2
 import pytest
-from sqlalchemy import event
 
 from support.dispatcher_service import DispatcherService, Tenant, payment
-
-
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """One route that names an object."""
-
-    method: str
-    path: str
-    body: dict[str, Any] | None = None
-
+from support.foreign_objects import Call, check_answered_as_missing
 
 WEBHOOK_CALLS = [
     Call(method="GET", path="/v1/webhooks/{webhook}"),
@@ -86,49 +74,21 @@ async def _everything(tenant: Tenant) -> list[Any]:
     return [(await tenant.owner.get(path)).json() for path in paths]
 
 
-@contextmanager
-def counted_queries(service: DispatcherService) -> Iterator[list[str]]:
-    """Collect the statements that the service sends meanwhile."""
-    engine = service.resources.database.engine.sync_engine
-    statements: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_others: Any) -> None:
-        statements.append(statement)
-
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield statements
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
-
-
-async def _call(client: httpx2.AsyncClient, call: Call, ids: dict[str, str]) -> httpx2.Response:
-    path = call.path.format(**ids)
-    return await client.request(call.method, path, json=call.body, headers={"x-request-id": "fixed"})
-
-
-@pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.method} {call.path}")
+@pytest.mark.parametrize("call", CALLS, ids=str)
 @pytest.mark.parametrize("who", ["another tenant", "the same tenant in test"])
 async def test_a_foreign_object_is_as_one_that_does_not_exist(
     service: DispatcherService, owned: Owned, call: Call, who: str
 ) -> None:
     """The same status, body, headers and statements as for an id that nobody has, or that is none."""
     client = owned.tenant.tester if who == "the same tenant in test" else (await service.new_tenant()).owner
-    answers = []
-    for ids in (owned.ids, MISSING, MALFORMED):
-        with counted_queries(service) as statements:
-            answer = await _call(client, call, ids)
-        answers.append((answer.status_code, answer.content, sorted(answer.headers.items()), statements))
-    foreign, missing, malformed = answers
-    assert foreign[0] == 404
-    assert foreign == missing == malformed
-    assert len(foreign[3]) >= 1
+    database = service.resources.database
+    await check_answered_as_missing(client, database, call, foreign=owned.ids, others=(MISSING, MALFORMED))
 
 
 async def test_the_owner_reaches_what_strangers_do_not(owned: Owned) -> None:
     """So the table above is not of calls that fail for everybody."""
     for call in (WEBHOOK_CALLS[0], *EVENT_CALLS, DELIVERY_CALLS[0], RECOVERY_CALLS[2]):
-        assert (await _call(owned.tenant.owner, call, owned.ids)).status_code == 200
+        assert (await call.send(owned.tenant.owner, owned.ids)).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/v1/webhooks", "/v1/events", "/v1/events?after=", "/v1/deliveries"])

@@ -9,7 +9,7 @@ import pytest
 
 from shared import typeids
 from support.databases import Databases
-from support.dispatcher_service import NOBODY_LISTENS
+from support.sibling_service import NOBODY_LISTENS
 
 
 async def _command(url: str, *arguments: str) -> tuple[int | None, str]:

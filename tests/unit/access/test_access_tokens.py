@@ -10,6 +10,7 @@ from shared.access.client import ANSWER_SECONDS
 from shared.access.feed import TRUST_SECONDS
 from shared.access.jwks import JWKS_PATH, REFRESH_SECONDS, RETRY_SECONDS
 from shared.access.jwt import AccessToken
+from shared.access.questions import PATIENCE_SECONDS
 from support.access_tokens import HOSTILE_KEY_IDS, ISSUER, UNKNOWN_KEY_ID, Issuer, forgeries
 from support.fake_credentials import FakeCredentials
 
@@ -34,7 +35,16 @@ async def client(credentials: FakeCredentials) -> AccessClient:
 
 def known(credentials: FakeCredentials, token: AccessToken) -> str:
     """Return the text of a token that credentials, if asked, says is good."""
-    text = TRUSTED.text(token)
+    return _known(TRUSTED.text(token), token, credentials)
+
+
+def known_of(issuer: Issuer, credentials: FakeCredentials) -> str:
+    """Return the text of another issuer's token that credentials says is good."""
+    token = issuer.token(sequence=credentials.sequence)
+    return _known(issuer.text(token), token, credentials)
+
+
+def _known(text: str, token: AccessToken, credentials: FakeCredentials) -> str:
     credentials.keys[text] = {
         "credential_id": token.credential_id,
         "kind": token.kind,
@@ -55,7 +65,7 @@ def forged(name: str) -> str:
 async def allows(client: AccessClient, text: str, *, scope: str = "events:publish") -> bool:
     """Tell whether the client lets a credential pass; what it does behind that is done, too."""
     is_allowed = await client.verify(text, ip=None, scope=scope) is not None
-    await asyncio.gather(*(question.answer for question in client._questions.values()), return_exceptions=True)
+    await asyncio.gather(*client._questions.under_way(), return_exceptions=True)
     return is_allowed
 
 
@@ -130,13 +140,38 @@ async def test_a_new_key_is_found_when_it_signs(credentials: FakeCredentials, cl
 
 
 async def test_a_key_that_is_published_no_more_is_forgotten(credentials: FakeCredentials, client: AccessClient) -> None:
-    """After the time that published keys are kept."""
+    """After the time that published keys are kept, and nobody waits for that: the first one to come finds the old key."""
     text = known(credentials, TRUSTED.token())
     assert await allows(client, text)
     credentials.jwks = [Issuer().jwk]
-    credentials.clock.now += max(REFRESH_SECONDS, ANSWER_SECONDS)
-    await client.feed.ask(wait_seconds=0)
-    assert not await allows(client, text)
+    credentials.may_publish.clear()
+    for is_allowed in (True, False):
+        credentials.clock.now += max(REFRESH_SECONDS, ANSWER_SECONDS)
+        await client.feed.ask(wait_seconds=0)
+        assert await allows(client, text) is is_allowed
+        credentials.may_publish.set()
+        if client._keys._fetching is not None:
+            await client._keys._fetching
+
+
+async def test_a_second_try_for_the_keys_holds_nobody_up(credentials: FakeCredentials) -> None:
+    """The first one showed that they do not come: those who need them wait a moment, and those after them not at all."""
+    client = credentials.client(issuer=ISSUER)
+    credentials.is_up = False
+    with pytest.raises(AccessUnavailableError):
+        await client.verify(TRUSTED.text(), ip=None, scope="events:read")
+    credentials.is_up = True
+    credentials.may_publish.clear()
+    credentials.clock.now += RETRY_SECONDS
+    for limit_seconds in (1.0, 0.1):
+        async with asyncio.timeout(limit_seconds):
+            with pytest.raises(AccessUnavailableError):
+                await client.verify(TRUSTED.text(), ip=None, scope="events:read")
+        credentials.clock.now += PATIENCE_SECONDS
+    credentials.may_publish.set()
+    assert client._keys._fetching is not None
+    await client._keys._fetching
+    assert await allows(client, known(credentials, TRUSTED.token()))
 
 
 async def test_without_the_keys_nobody_is_told_no(credentials: FakeCredentials) -> None:
@@ -170,6 +205,81 @@ async def test_what_revokes_a_token_ends_it(credentials: FakeCredentials, client
             continue
         other = known(credentials, TRUSTED.token(sequence=credentials.sequence))
         assert await allows(client, other)
+
+
+@pytest.mark.parametrize("sequence", [0, 10**9], ids=["as issued", "forged high"])
+async def test_a_signing_key_that_the_feed_names_reads_no_token_any_more(
+    credentials: FakeCredentials, client: AccessClient, sequence: int
+) -> None:
+    """Whoever has the leaked key writes its tokens' sequence too: no number in a token counts, not even once, and not later."""
+    assert await allows(client, known(credentials, TRUSTED.token()))
+    credentials.keys.clear()
+    credentials.announce(TRUSTED.kid)
+    await client.feed.ask(wait_seconds=0)
+    asked = len(credentials.verified)
+    for _ in range(3):
+        assert (
+            await client.verify(TRUSTED.text(TRUSTED.token(sequence=sequence)), ip=None, scope="events:publish") is None
+        )
+        credentials.clock.now += REFRESH_SECONDS  # and an issuer that goes on publishing it changes nothing
+        await client.feed.ask(wait_seconds=0)
+    assert len(credentials.verified) == asked
+
+
+async def test_keys_that_were_on_their_way_when_one_was_dropped_are_not_taken(
+    credentials: FakeCredentials, client: AccessClient
+) -> None:
+    """They may be older than the row: the keys are fetched again, and the successor is known at once."""
+    credentials.may_publish.clear()
+    verifying = asyncio.create_task(client.verify(TRUSTED.text(), ip=None, scope="events:publish"))
+    await credentials.keys_were_read.wait()
+    successor = Issuer()
+    credentials.jwks = [successor.jwk]
+    credentials.announce(TRUSTED.kid)
+    await client.feed.ask(wait_seconds=0)
+    waiting = asyncio.create_task(allows(client, known_of(successor, credentials)))
+    await asyncio.sleep(0)
+    credentials.may_publish.set()
+    assert await verifying is None
+    assert await waiting
+    assert credentials.asked_paths.count(JWKS_PATH) == 2
+
+
+async def test_published_keys_that_lie_behind_the_feed_are_not_taken(
+    credentials: FakeCredentials, client: AccessClient
+) -> None:
+    """What an API process publishes that has not seen the row yet says nothing: neither yes, nor no to the successor."""
+    successor = Issuer()
+    credentials.announce(TRUSTED.kid)
+    await client.feed.ask(wait_seconds=0)
+    credentials.lag = 1
+    assert not await allows(client, TRUSTED.text(TRUSTED.token(sequence=10**9)))
+    with pytest.raises(AccessUnavailableError):
+        await client.verify(successor.text(), ip=None, scope="events:publish")
+    credentials.lag, credentials.jwks = 0, [successor.jwk]
+    credentials.clock.now += RETRY_SECONDS
+    await client.feed.ask(wait_seconds=0)
+    assert await allows(client, known_of(successor, credentials))
+
+
+async def test_after_a_gap_no_key_is_known_until_it_is_published_anew(credentials: FakeCredentials) -> None:
+    """Of the rows that were missed one may have named it; what an API process publishes that lies behind does not count."""
+    client = credentials.client(issuer=ISSUER)
+    await client.feed.ask(wait_seconds=0)
+    client.feed.complete_since -= 60
+    assert await allows(client, known(credentials, TRUSTED.token()))
+    credentials.rows, credentials.first_sequence = [], 7
+    credentials.announce(typeids.encode("key", typeids.new_id()))
+    await client.feed.ask(wait_seconds=0)
+    client.feed.complete_since -= 60
+    credentials.lag = 1
+    forged = TRUSTED.text(TRUSTED.token(sequence=10**9))
+    with pytest.raises(AccessUnavailableError):
+        await client.verify(forged, ip=None, scope="events:publish")
+    credentials.lag, credentials.jwks = 0, [Issuer().jwk]
+    credentials.clock.now += RETRY_SECONDS
+    await client.feed.ask(wait_seconds=0)
+    assert await client.verify(forged, ip=None, scope="events:publish") is None
 
 
 async def test_a_change_that_leaves_the_token_its_scopes_does_not_end_it(

@@ -34,6 +34,8 @@ def test_networks_get_one_form(text: str, network: str) -> None:
         "010.0.0.1",
         "1.2.3.4/",
         "fe80::1%eth0/64",
+        "fe80::1%eth0",
+        "::%cw_sk_live_x",
     ],
 )
 def test_anything_else_is_refused(text: str) -> None:

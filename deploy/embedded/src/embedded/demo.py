@@ -1,4 +1,4 @@
-"""The demo: events onto the queue as another system would put them there, and each arrives signed at a receiver.
+"""The demo: events onto the queue as another system would put them there, and each arrives signed at a receiver; then money.
 
 It uses what any integrator has, the HTTP API and the stream, and nothing inside the services.
 """
@@ -19,8 +19,10 @@ from typing import Any
 import httpx2
 from redis.asyncio import Redis
 
+from embedded.demo_http import checked
 from embedded.demo_next_steps import show_next_steps
 from embedded.demo_tenant import Tenancy
+from embedded.demo_transfers import show_transfers
 from embedded.errors import StackError
 from embedded.plan import DISPATCHER
 from embedded.stack import Stack
@@ -82,7 +84,8 @@ async def run_demo(stack: Stack, tenancy: Tenancy, terminal: Terminal) -> Progre
         terminal.done("published", f"{len(events)} events to the stream {STREAM}, tenant {tenancy.tenant_id}")
         terminal.text()
         await _watch(receiver, progress, terminal)
-        await show_next_steps(stack, dispatcher, webhook_id, terminal)
+        transfer_id = await show_transfers(stack, tenancy, terminal)
+        await show_next_steps(stack, dispatcher, webhook_id=webhook_id, transfer_id=transfer_id, terminal=terminal)
     if not progress.is_complete:
         for event_id in sorted(set(progress.published_at) - progress.verified_ids):
             terminal.failed("did not arrive", event_id)
@@ -120,10 +123,10 @@ async def _ensure_webhook(stack: Stack, dispatcher: httpx2.AsyncClient, secret: 
         response = await dispatcher.patch(f"/v1/webhooks/{webhook_id}", json=wanted)
         if response.is_success:
             # A run that was stopped for long may have left it disabled.
-            _checked(await dispatcher.post(f"/v1/webhooks/{webhook_id}/enable", json={"pending": "deliver"}))
+            checked(await dispatcher.post(f"/v1/webhooks/{webhook_id}/enable", json={"pending": "deliver"}))
             return webhook_id
     body = wanted | {"name": WEBHOOK_NAME, "secret": secret, "description": "Made by make run."}
-    webhook_id = str(_checked(await dispatcher.post("/v1/webhooks", json=body))["id"])
+    webhook_id = str(checked(await dispatcher.post("/v1/webhooks", json=body))["id"])
     stack.kept.set("demo_webhook_id", webhook_id)
     return webhook_id
 
@@ -157,7 +160,7 @@ async def _watch(receiver: httpx2.AsyncClient, progress: Progress, terminal: Ter
 
 
 async def _show_new(receiver: httpx2.AsyncClient, progress: Progress, terminal: Terminal) -> None:
-    answer = _checked(await receiver.get("/received", params={"after": progress.receipts_seen}))
+    answer = checked(await receiver.get("/received", params={"after": progress.receipts_seen}))
     if progress.receiver_run not in {"", answer["run"]}:
         # Started again since the last look: it counts from the beginning.
         progress.receipts_seen = 0
@@ -180,14 +183,6 @@ def _show(receipt: dict[str, Any], progress: Progress, terminal: Terminal) -> No
     took_ms = (receipt["received_at"] - published_at) * 1_000
     verdict = f"signature and time verified{again}, {took_ms:.0f} ms after publishing"
     terminal.arrival(receipt["event_type"], receipt["subject"], verdict)
-
-
-def _checked(response: httpx2.Response) -> dict[str, Any]:
-    if not response.is_success:
-        where = f"{response.request.method} {response.request.url}"
-        raise StackError(f"{where} answered {response.status_code}: {response.text[:500]}")
-    answer: dict[str, Any] = response.json()
-    return answer
 
 
 def _new_secret() -> str:

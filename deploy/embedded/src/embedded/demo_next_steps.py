@@ -5,7 +5,8 @@ import shlex
 
 import httpx2
 
-from embedded.plan import CREDENTIALS, DISPATCHER
+from embedded.demo_wallets import CLIENT
+from embedded.plan import CREDENTIALS, DISPATCHER, GATEWAY
 from embedded.stack import Stack
 from embedded.terminal import Terminal
 
@@ -23,7 +24,9 @@ _EVENT = {
 }
 
 
-async def show_next_steps(stack: Stack, dispatcher: httpx2.AsyncClient, webhook_id: str, terminal: Terminal) -> None:
+async def show_next_steps(
+    stack: Stack, dispatcher: httpx2.AsyncClient, *, webhook_id: str, transfer_id: str, terminal: Terminal
+) -> None:
     """Print one command per thing that a newcomer may want to see next."""
     api = stack.plan.url(DISPATCHER)
     as_owner = f"curl -s -K {shlex.quote(str(stack.file.curl_path('owner')))}"
@@ -40,7 +43,10 @@ async def show_next_steps(stack: Stack, dispatcher: httpx2.AsyncClient, webhook_
     )
     terminal.command("what the receiver got", f"curl -s {stack.plan.demo_receiver_url}/received")
     terminal.command("the ledger: every accepted event is accounted for", f"{as_owner} {api}/v1/ledger")
-    terminal.command("the API, in a browser", f"{api}/docs  {stack.plan.url(CREDENTIALS)}/docs")
+    gateway = stack.plan.url(GATEWAY)
+    terminal.command("the transfer that survived, with every call", f"{as_owner} {gateway}/v1/transfers/{transfer_id}")
+    terminal.command("the client's money", f"{as_owner} '{gateway}/v1/clients/{CLIENT}/balances?view=all'")
+    terminal.command("the API, in a browser", f"{api}/docs  {stack.plan.url(CREDENTIALS)}/docs  {gateway}/docs")
 
 
 async def _latest_delivery_id(dispatcher: httpx2.AsyncClient, webhook_id: str) -> str | None:

@@ -4,7 +4,7 @@ import base64
 import secrets
 from collections.abc import Mapping
 
-from embedded.plan import CREDENTIALS, DISPATCHER, GATEWAY, Service, StackPlan
+from embedded.plan import CREDENTIALS, DISPATCHER, GATEWAY, WALLETS, Service, StackPlan
 from embedded.private_file import KeptValues
 from shared.key_format import generate
 
@@ -20,6 +20,8 @@ class Environments:
         self._kept = kept
         self._inherited = dict(inherited)
         self.platform_key = kept.get_or_make("platform_key", lambda: generate("service", "live"))
+        self.wallet_control_token = kept.get_or_make("wallet_control_token", lambda: secrets.token_urlsafe(_KEY_BYTES))
+        self.gateway_publisher_key = kept.get_or_make("gateway_publisher_key", lambda: generate("service", "live"))
         self.service_key = kept.get_or_make("service_key", lambda: generate("service", "live"))
 
     def of_service(self, service: Service, *, database_url: str, queue_url: str) -> dict[str, str]:
@@ -38,8 +40,13 @@ class Environments:
         }
         if service is CREDENTIALS:
             own["CAUSEWAY_PEPPERS"] = self._kept.get_or_make("peppers", lambda: _keyring("pepper-1"))
+        elif service in WALLETS:
+            # The local stack is where a wallet is to fail when it is told to.
+            own |= {"CAUSEWAY_CONTROL_TOKEN": self.wallet_control_token, "CAUSEWAY_WALLET_FAULTS": "1"}
         else:
             own["CAUSEWAY_SERVICE_KEY"] = self.service_key
+        if service is GATEWAY:
+            own["CAUSEWAY_PUBLISHER_KEY"] = self.gateway_publisher_key
         # A `<NAME>_FILE` of the caller's would win over our value.
         inherited = {name: value for name, value in self._inherited.items() if name.removesuffix("_FILE") not in own}
         return inherited | own

@@ -9,7 +9,7 @@ from embedded.engine import EngineError
 from embedded.errors import StackError
 from embedded.folder_lock import FolderInUseError, FolderLock
 from embedded.one_shot import run_to_end
-from embedded.plan import SERVICES, data_dir_from, plan_from
+from embedded.plan import PARTS, data_dir_from, plan_from
 from embedded.ports import PortsExhaustedError
 from embedded.stack import Stack
 from embedded.stack_file import STACK_FILE_NAME
@@ -44,7 +44,7 @@ async def _migrate_running(terminal: Terminal) -> None:
         databases: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["databases"]
     except FileNotFoundError as error:
         raise StackError("the stack is just starting, and migrates by itself") from error
-    for service in SERVICES:
+    for service in PARTS:
         environment = os.environ | {"CAUSEWAY_DATABASE_URL": databases[service.name]}
         command = [sys.executable, "-m", f"{service.package}.migrate"]
         await run_to_end(f"the migration of {service.name}", command, environment=environment)

@@ -16,13 +16,18 @@ _DEMO_RECEIVER_OFFSET = 10
 
 @dataclass(frozen=True)
 class Service:
-    """One of the services: its name is its distribution, `package` what is imported."""
+    """One of the services: its name is its distribution, unless it is `implemented_by` another; `package` is imported."""
 
     name: str
     port_offset: int
+    implemented_by: str = ""
 
     @property
     def package(self) -> str:
+        return self.implemented_by or self.database
+
+    @property
+    def database(self) -> str:
         return self.name.replace("-", "_")
 
 
@@ -30,11 +35,17 @@ CREDENTIALS = Service("credentials", port_offset=1)
 DISPATCHER = Service("webhook-dispatcher", port_offset=2)
 GATEWAY = Service("wallet-gateway", port_offset=3)
 SERVICES = (CREDENTIALS, DISPATCHER, GATEWAY)
+# Third parties, for the demo and for tests: one server twice, each with its own database, and no worker.
+REFERENCE_WALLET = Service("reference-wallet", port_offset=11)
+HOME_WALLET = Service("home-wallet", port_offset=12, implemented_by="reference_wallet")
+WALLETS = (REFERENCE_WALLET, HOME_WALLET)
+#: Everything with an API and a database, in the order of starting.
+PARTS = (*WALLETS, *SERVICES)
 
 
 @dataclass(frozen=True)
 class StackPlan:
-    """Everything that the environment decides. `api_ports` and `workers` are by service name."""
+    """Everything that the environment decides. `api_ports` and `workers` are by service name; wallets have no workers."""
 
     data_dir: Path
     api_ports: Mapping[str, int]
@@ -57,11 +68,11 @@ def plan_from(environment: Mapping[str, str]) -> StackPlan:
     """Read the plan; raises SettingError or PortInUseError."""
     demo = environment.get("CAUSEWAY_DEMO", "1") not in {"0", "", "false", "no", "off"}
     base = _number(environment, "CAUSEWAY_PORT_BASE", PORT_BASE_DEFAULT, lowest=0, highest=_PORT_BASE_MAX)
-    offsets = [service.port_offset for service in SERVICES] + ([_DEMO_RECEIVER_OFFSET] if demo else [])
+    offsets = [part.port_offset for part in PARTS] + ([_DEMO_RECEIVER_OFFSET] if demo else [])
     ports = iter(_ports(base, offsets))
     return StackPlan(
         data_dir=data_dir_from(environment),
-        api_ports={service.name: next(ports) for service in SERVICES},
+        api_ports={part.name: next(ports) for part in PARTS},
         demo_receiver_port=next(ports, 0),
         workers={
             CREDENTIALS.name: 1,

@@ -13,7 +13,7 @@ from embedded.demo_tenant import TENANT_NAME, Tenancy, ensure_tenancy
 from embedded.environments import Environments
 from embedded.errors import ProcessEndedError
 from embedded.one_shot import run_to_end
-from embedded.plan import CREDENTIALS, SERVICES, Service, StackPlan
+from embedded.plan import CREDENTIALS, PARTS, Service, StackPlan
 from embedded.ports import LOOPBACK
 from embedded.postgres import EmbeddedPostgres
 from embedded.private_file import KeptValues
@@ -119,10 +119,10 @@ class Stack:
         prefix = ""
         if self.plan.postgres_url:
             prefix = f"causeway_{self.kept.get_or_make('stack_id', lambda: secrets.token_hex(4))}_"
-        names = {service.name: prefix + service.package for service in SERVICES}
+        names = {part.name: prefix + part.database for part in PARTS}
         await ensure_databases(server_url, list(names.values()))
         self._database_urls = {name: database_url(server_url, database) for name, database in names.items()}
-        await asyncio.gather(*(self._migrate(service) for service in SERVICES))
+        await asyncio.gather(*(self._migrate(part) for part in PARTS))
         await self._bootstrap_credentials()
         self._terminal.done("databases migrated", ", ".join(names), seconds=time.monotonic() - started_at)
 
@@ -135,6 +135,7 @@ class Stack:
         keys = {
             "CAUSEWAY_PLATFORM_KEY": self.environments.platform_key,
             "CAUSEWAY_SERVICE_KEY": self.environments.service_key,
+            "CAUSEWAY_PUBLISHER_KEY": self.environments.gateway_publisher_key,
         }
         await run_to_end(
             "the bootstrap of credentials",
@@ -143,17 +144,16 @@ class Stack:
         )
 
     async def _start_services(self) -> None:
-        for service in SERVICES:
+        for service in PARTS:
             environment = self._environment_of(service)
             await self.start_process(f"{service.name}-api-1", self._api_command(service), environment=environment)
-            for number in range(1, self.plan.workers[service.name] + 1):
+            for number in range(1, self.plan.workers.get(service.name, 0) + 1):
                 command = [sys.executable, "-m", f"{service.package}.worker"]
                 await self.start_process(f"{service.name}-worker-{number}", command, environment=environment)
-        for service in SERVICES:
+        for service in PARTS:
             started_at = time.monotonic()
             await self.wait_until_ready(f"{self.plan.url(service)}/readyz", watched=f"{service.name}-api-1")
-            workers = self.plan.workers[service.name]
-            detail = f"{self.plan.url(service)}  API and {workers} worker{'s' if workers > 1 else ''}"
+            detail = f"{self.plan.url(service)}  {_processes(self.plan.workers.get(service.name, 0))}"
             self._terminal.done(service.name, detail, seconds=time.monotonic() - started_at)
 
     async def _ensure_tenancy(self) -> Tenancy:
@@ -166,7 +166,7 @@ class Stack:
 
     def _publish_file(self, tenancy: Tenancy) -> None:
         self.file.publish(
-            service_urls={service.name: self.plan.url(service) for service in SERVICES},
+            service_urls={part.name: self.plan.url(part) for part in PARTS},
             database_urls=self._database_urls,
             queue_url=self.queue_url,
             tenant_id=tenancy.tenant_id,
@@ -175,6 +175,7 @@ class Stack:
                 "owner": tenancy.owner_key,
                 "publisher": tenancy.publisher_key,
             },
+            wallet_control_token=self.environments.wallet_control_token,
             pids=self.supervisor.pids(),
         )
 
@@ -197,3 +198,9 @@ class Stack:
             *("--limit-concurrency", str(CONNECTIONS_MAX)),
             *("--timeout-graceful-shutdown", str(GRACEFUL_SHUTDOWN_SECONDS)),
         ]
+
+
+def _processes(workers: int) -> str:
+    if workers == 0:
+        return "a third party's server, implementing ewp/1"
+    return f"API and {workers} worker{'s' if workers > 1 else ''}"

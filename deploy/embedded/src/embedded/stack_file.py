@@ -27,6 +27,7 @@ class StackFile:
         queue_url: str,
         tenant_id: str,
         keys: dict[str, str],
+        wallet_control_token: str,
         pids: dict[str, int],
     ) -> None:
         self._document = {
@@ -36,7 +37,10 @@ class StackFile:
             "queue": {"url": queue_url, "stream": STREAM},
             "tenant_id": tenant_id,
             "keys": keys,
+            # Bearer of the control API of both wallets: their systems, keys, wallets and faults.
+            "wallet_control": {"token": wallet_control_token},
         }
+        write_private(self.curl_path("wallet-control"), f'header = "Authorization: Bearer {wallet_control_token}"\n')
         for name, key in keys.items():
             # `curl -K` reads a key from here, so that it appears in no argument list and no shell history.
             headers = [f"Authorization: Bearer {key}"] + ([f"X-Tenant-Id: {tenant_id}"] if name == "publisher" else [])
@@ -52,5 +56,8 @@ class StackFile:
 
     def remove(self) -> None:
         self._document = None
-        for path in (self.path, *(self.curl_path(name) for name in ("platform", "owner", "publisher"))):
+        for path in (
+            self.path,
+            *(self.curl_path(name) for name in ("platform", "owner", "publisher", "wallet-control")),
+        ):
             path.unlink(missing_ok=True)

@@ -78,17 +78,28 @@ def bootstrap(
             " CAUSEWAY_SERVICE_KEY_FILE."
         ),
     ] = None,
+    publisher_key: Annotated[
+        str | None,
+        typer.Option(
+            help="Text of the key by which wallet-gateway publishes events; better CAUSEWAY_PUBLISHER_KEY or"
+            " CAUSEWAY_PUBLISHER_KEY_FILE. Without one, none is made."
+        ),
+    ] = None,
 ) -> None:
     """Register the platform's first keys in a migrated database.
 
-    The platform key makes tenants and their first keys; the service key lets the sibling services verify credentials.
-    A given key is registered unless it is known already. Where none is given, one is generated and printed this once,
+    The platform key makes tenants and their first keys; the service key lets the sibling services verify credentials; by the
+    publisher key wallet-gateway tells the dispatcher what transfers have come to. A given key is registered unless it is known
+    already. Where none of the first two is given, one is generated and printed this once,
     unless there is one in force. Tenants from before there were security tokens get theirs. Running it again changes nothing.
     """
     wanted: dict[PlatformKeyName, SecretStr | None] = {
         "platform": _given(platform_key, "CAUSEWAY_PLATFORM_KEY"),
         "siblings": _given(service_key, "CAUSEWAY_SERVICE_KEY"),
     }
+    publisher = _given(publisher_key, "CAUSEWAY_PUBLISHER_KEY")
+    if publisher is not None:
+        wanted["publisher"] = publisher
     try:
         registered = asyncio.run(_bootstrap(Settings.load(), wanted))
     except GivenKeyRefusedError as exc:

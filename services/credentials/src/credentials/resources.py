@@ -84,7 +84,7 @@ async def open_resources(
     security_token_uses, rehashes = SecurityTokenUses(database), Rehashes(database, peppers=peppers)
     merged_writes: tuple[MergedWrites[Any, Any], ...] = (last_uses, scope_uses, rehashes, security_token_uses)
     denials = Denials(database)
-    signing_keys = SigningKeys(database, sealing)
+    signing_keys = SigningKeys(database, sealing, feed=feed)
     access_tokens = AccessTokenReader(signing_keys, issuer=settings.issuer)
     access = LocalVerifier(
         database=database,

@@ -5,8 +5,13 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from shared.app_factory import create_service_app
+from wallet_gateway.balances.routes import router as balances_router
+from wallet_gateway.external_wallets.routes import router as external_wallets_router
+from wallet_gateway.home_wallet.routes import router as home_wallet_router
+from wallet_gateway.reconciliation.routes import router as reconciliation_router
 from wallet_gateway.resources import open_resources
 from wallet_gateway.settings import Settings
+from wallet_gateway.transfers.routes import router as transfers_router
 
 __all__ = ["Settings", "create_app"]
 
@@ -20,5 +25,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description="Balances of external wallets, and transfers between them and the home wallet.",
         settings=loaded,
         open_resources=lambda registry: open_resources(loaded, registry, serves=True),
-        routers=[],
+        routers=(external_wallets_router, home_wallet_router, balances_router, transfers_router, reconciliation_router),
     )

@@ -8,7 +8,7 @@
 Used by every service, which import these names from here.
 """
 
-from shared.access.client import FRESH_SECONDS, AccessClient
+from shared.access.client import AccessClient
 from shared.access.dependencies import (
     authenticate,
     count_request,
@@ -18,6 +18,7 @@ from shared.access.dependencies import (
     require_realm_or_platform,
     required_scope,
 )
+from shared.access.questions import FRESH_SECONDS
 from shared.principals import (
     AccessUnavailableError,
     Address,

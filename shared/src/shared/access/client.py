@@ -4,7 +4,8 @@ How a revocation comes into force in under a second, with or without Valkey:
 
 - while the feed is live, an answer serves for up to ``ANSWER_SECONDS``, and a row of the feed drops what it names;
 - without a heartbeat for ``TRUST_SECONDS`` (``feed``), nothing remembered is trusted and each request asks;
-- if asking fails too, money, publishing and every change fail closed; reading goes on for a bounded grace;
+- if asking fails too, money, publishing and every change fail closed; reading goes on for a bounded grace. The first to find out
+  wait for their time limit, nobody after them (``questions``);
 - an answer that was read before a revocation and arrives after it (the fill race) is discarded and asked for again.
 """
 
@@ -14,9 +15,8 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
+from uuid import UUID
 
 import httpx2
 from prometheus_client import CollectorRegistry
@@ -27,37 +27,20 @@ from shared.access.feed import FeedFollower
 from shared.access.feed_metrics import Applied, expose
 from shared.access.guesses import GuessLimiter
 from shared.access.jwks import PublishedKeys
-from shared.access.jwt import AccessToken
+from shared.access.jwt import KEY_ID_PREFIX
 from shared.access.memory import Answer, Answers, targets_of
+from shared.access.questions import FRESH_SECONDS, Asked, Questions
 from shared.access.tokens import TokenReader
 from shared.principals import AccessUnavailableError, Address, Principal, principal_from_wire
 from shared.scopes import FAIL_CLOSED_SCOPES
 
 ANSWER_SECONDS = 30.0
 """How long an answer serves while the feed is live."""
-FRESH_SECONDS = 0.5
-"""How long a question under way may be shared by the requests that need its answer, and how long a denial is remembered."""
 GRACE_SECONDS = 30.0
 """How long reading may go on with an old answer while credentials does not answer at all."""
-_UNREACHABLE_SECONDS = 1.0
 _VERIFY_TIMEOUT_SECONDS = 2.0
 _ASKS_MAX = 3
 _FAILURES = (httpx2.HTTPError, ValueError, KeyError, TypeError)
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    fingerprint: bytes
-    credential: str
-    ip: Address | None
-    scope: str
-    token: AccessToken | None
-
-
-@dataclass(slots=True)
-class _Question:
-    answer: asyncio.Task[Answer]
-    asked_at: float
 
 
 class AccessClient:
@@ -80,18 +63,18 @@ class AccessClient:
         self._guesses = GuessLimiter(per_minute=guesses_per_minute, clock=clock)
         self._clock = clock
         self._answers = Answers()
-        self._questions: dict[bytes, _Question] = {}
-        self._unreachable_at = float("-inf")
+        self._questions = Questions(self._ask, clock=clock)
         self._following: asyncio.Task[None] | None = None
         self.feed = FeedFollower(
             feed_http,
             service=service,
             instance=f"{socket.gethostname()}-{os.getpid()}",
-            drop=self._answers.drop,
-            drop_all=self._answers.clear,
+            drop=self._drop,
+            drop_all=self._drop_all,
             clock=clock,
         )
-        self._tokens = TokenReader(PublishedKeys(http, clock=clock), self.feed, issuer=issuer)
+        self._keys = PublishedKeys(http, clock=clock)
+        self._tokens = TokenReader(self._keys, self.feed, issuer=issuer)
 
     @classmethod
     def open(
@@ -133,6 +116,15 @@ class AccessClient:
         if registry is not None:
             expose(registry, self._applied)
 
+    def _drop(self, kind: str, target: UUID, sequence: int) -> None:
+        self._answers.drop(target)
+        if kind == KEY_ID_PREFIX:
+            self._keys.block(target, sequence=sequence)
+
+    def _drop_all(self, sequence: int) -> None:
+        self._answers.clear()
+        self._keys.clear(sequence=sequence)
+
     def _applied(self) -> list[Applied]:
         feed = self.feed
         return [Applied(feed.service, feed.applied or 0, feed.took_seconds, is_live=feed.is_live())]
@@ -143,6 +135,8 @@ class AccessClient:
             self._following.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._following
+        await self._questions.aclose()
+        await self._keys.aclose()
         await self._feed_http.aclose()
         await self._http.aclose()
 
@@ -171,7 +165,7 @@ class AccessClient:
             token = await self._tokens.read(credential) if "." in credential else None
             if token is None and key_format.parse(credential) is None:
                 return None
-            asked = _Asked(fingerprint, credential, ip, scope, token)
+            asked = Asked(fingerprint, credential, ip, scope, token)
             local = self._judge_here(asked, answer, is_usable=is_usable)
             answer = local or await self._refreshed(asked, answer, is_usable=is_usable)
         return answer.principal
@@ -182,7 +176,7 @@ class AccessClient:
             return age_seconds < FRESH_SECONDS
         return age_seconds < ANSWER_SECONDS and self.feed.is_live()
 
-    def _judge_here(self, asked: _Asked, known: Answer | None, *, is_usable: bool) -> Answer | None:
+    def _judge_here(self, asked: Asked, known: Answer | None, *, is_usable: bool) -> Answer | None:
         """Return the answer about an access token where the feed leaves no doubt; credentials is told of its use all the same."""
         is_denied = known is not None and known.principal is None
         if asked.token is None or is_denied or not self._tokens.is_certain(asked.token):
@@ -196,22 +190,22 @@ class AccessClient:
                 token_targets=asked.token.own_targets,
             )
             self._answers.put(asked.fingerprint, known)
-        self._question(asked)
+        self._questions.ask_beside(asked)
         return known
 
-    async def _refreshed(self, asked: _Asked, known: Answer | None, *, is_usable: bool) -> Answer:
-        if known is not None and (is_usable or self._is_graced(known, asked.scope)):
-            if self._clock() - self._unreachable_at < _UNREACHABLE_SECONDS:
-                # Where credentials hangs, reading need not wait for each time limit: it is asked beside.
-                self._question(asked)
-                return known
-        else:
+    async def _refreshed(self, asked: Asked, known: Answer | None, *, is_usable: bool) -> Answer:
+        if known is not None and is_usable:
+            # Good anyway: credentials is only told the scope.
+            self._questions.ask_beside(asked)
+            return known
+        if known is not None and not self._is_graced(known, asked.scope):
             known = None
+        if known is not None and self._questions.is_lost:
+            self._questions.ask_beside(asked)
+            return known
         try:
-            # Requests that wait for the same answer share one question, as long as it is a fresh one.
-            return await asyncio.shield(self._question(asked).answer)
+            return await self._questions.answer(asked)
         except _FAILURES as exc:
-            self._unreachable_at = self._clock()
             if known is None or self._answers.get(asked.fingerprint) is not known:
                 raise AccessUnavailableError from exc
             return known
@@ -223,27 +217,11 @@ class AccessClient:
         good_at = max(answer.asked_at, min(self.feed.heard_at, answer.asked_at + ANSWER_SECONDS))
         return self._clock() - good_at < self._grace_seconds
 
-    def _question(self, asked: _Asked) -> _Question:
-        """Return the question under way, or begin one."""
-        question = self._questions.get(asked.fingerprint)
-        if question is None or self._clock() - question.asked_at >= FRESH_SECONDS:
-            question = _Question(asyncio.create_task(self._ask(asked)), self._clock())
-            self._questions[asked.fingerprint] = question
-            closing = partial(self._close, asked.fingerprint, question)
-            question.answer.add_done_callback(closing)
-        return question
-
-    def _close(self, fingerprint: bytes, question: _Question, _task: asyncio.Task[Answer]) -> None:
-        if self._questions.get(fingerprint) is question:
-            del self._questions[fingerprint]
-        if not question.answer.cancelled():
-            question.answer.exception()  # seen, even where everybody who waited for it has gone
-
-    async def _ask(self, asked: _Asked) -> Answer:
+    async def _ask(self, asked: Asked) -> Answer:
         async with self._guesses.look_up(asked.ip):
             return await self._ask_until_it_holds(asked)
 
-    async def _ask_until_it_holds(self, asked: _Asked) -> Answer:
+    async def _ask_until_it_holds(self, asked: Asked) -> Answer:
         token_targets = asked.token.own_targets if asked.token is not None else ()
         for _ in range(_ASKS_MAX):
             asked_at = self._clock()
@@ -259,7 +237,7 @@ class AccessClient:
                 return answer
         raise AccessUnavailableError
 
-    async def _ask_credentials(self, asked: _Asked) -> dict[str, Any]:
+    async def _ask_credentials(self, asked: Asked) -> dict[str, Any]:
         question: dict[str, Any] = {"credential": asked.credential, "min_sequence": self.feed.applied or 0}
         if asked.ip is not None:
             question["source_ip"] = str(asked.ip)

@@ -33,8 +33,8 @@ _LIMITED_KEYS_MAX = 50_000
 _ASKS_FOR_OTHERS = "credentials:verify"
 
 
-def require(scope: str) -> Any:
-    """Return the dependency that authenticates, demands ``scope``, and names the realm."""
+def require(scope: str | None) -> Any:
+    """Return the dependency that authenticates, demands ``scope`` (None: any credential will do), and names the realm."""
 
     async def caller(request: Request) -> Caller:
         principal = await authenticate(request, scope)
@@ -47,7 +47,7 @@ def require(scope: str) -> Any:
         request.state.caller = result
         return result
 
-    caller.required_scope = scope  # type: ignore[attr-defined]  # read by the OpenAPI document, see required_scope
+    caller.required_scope = scope or "any"  # type: ignore[attr-defined]  # read by the OpenAPI document, see required_scope
     return Depends(caller)
 
 
@@ -119,7 +119,7 @@ async def authenticate(request: Request, scope: str | None) -> Principal:
     if principal is None:
         raise Unauthorized(was_presented=True)
     if presented.is_legacy:
-        await check_legacy(request, presented, principal)
+        check_legacy(request, presented, principal)
     request.state.principal = principal
     count_request(request, principal)
     if scope is not None and scope not in principal.scopes:

@@ -28,7 +28,8 @@ log = structlog.get_logger()
 class FeedFollower:
     """Follows the feed over ``http``, a client of its own, so that a flood of questions cannot delay a heartbeat.
 
-    ``drop`` is called for each revoked credential or tenant, ``drop_all`` when what came between is not known.
+    ``drop`` is called with the kind and the id of each target and the sequence of its row, ``drop_all`` with the sequence up to
+    which nothing is known. A kind is the prefix of ids.
     """
 
     def __init__(
@@ -37,8 +38,8 @@ class FeedFollower:
         *,
         service: str,
         instance: str,
-        drop: Callable[[UUID], None],
-        drop_all: Callable[[], None],
+        drop: Callable[[str, UUID, int], None],
+        drop_all: Callable[[int], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._http = http
@@ -99,20 +100,21 @@ class FeedFollower:
         is_gap = bool(revoked) and revoked[0][0] != (self.applied or 0) + 1
         if self.applied is None or sequence < self.applied or is_gap:
             # The first answer, or sequences that start anew after a restore: of what came before nothing is known here.
-            self._drop_all()
+            self._drop_all(sequence)
             self.tombstones.clear(floor=sequence)
             self.applied, self.heard_at = sequence, asked_at
             self.complete_since = time.time()
             return
-        for number, target, age_seconds in revoked:
+        for number, (kind, target), age_seconds in revoked:
             self.tombstones.bury(target, sequence=number)
-            self._drop(target)
+            self._drop(kind, target, number)
             self.applied = number
             self.took_seconds = age_seconds + self._clock() - answered_at
         if self.applied == sequence:
             self.heard_at = asked_at
 
 
-def _target_of(row: dict[str, Any]) -> UUID:
+def _target_of(row: dict[str, Any]) -> tuple[str, UUID]:
     text = str(row["target_id"])
-    return typeids.decode(text.rpartition("_")[0], text)
+    kind = text.rpartition("_")[0]
+    return kind, typeids.decode(kind, text)

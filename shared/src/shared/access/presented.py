@@ -8,12 +8,10 @@ from fastapi.security.utils import get_authorization_scheme_param
 from shared.crm_signatures import is_signed
 from shared.principals import Principal
 from shared.problems import MultipleCredentials, Unauthorized
-from shared.request_body import read_body
+from shared.request_body import check_when_read
 
 _CREDENTIAL_CHARS_MAX = 4096
 _HEADERS = ("authorization", "x-api-key", "key")
-LEGACY_BODY_BYTES_MAX = 16 * 1024 * 1024
-"""The largest body of any route: each still enforces its own limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +43,18 @@ def is_presented(request: Request) -> bool:
     return any(name in request.headers for name in _HEADERS)
 
 
-async def check_legacy(request: Request, presented: Presented, principal: Principal) -> None:
-    """Raise Unauthorized unless the tenant takes calls the older way and a body, if there is one, is signed.
+def check_legacy(request: Request, presented: Presented, principal: Principal) -> None:
+    """Raise Unauthorized unless the tenant takes calls the older way; have the body, if there is one, judged when it is read.
 
-    The answer is the uniform one, whichever it was. Raises PayloadTooLarge or UnsupportedMediaType for the body.
+    Whoever reads it does so with the limits of that call, and gets Unauthorized for a body that is not signed. The answer is the
+    uniform one, whichever it was.
     """
     if not principal.legacy_signatures:
         raise Unauthorized(was_presented=True)
-    if not hasattr(request, "_body"):
-        # Kept where the request itself keeps it: the route reads it again from there, with its own limit. Read as a plain
-        # request, since a StrictRequest asks who calls again after a long upload, which is what we are about.
-        plain = Request(request.scope, request.receive)
-        request._body = await read_body(plain, bytes_max=LEGACY_BODY_BYTES_MAX)
-    body = request._body
-    if body and not is_signed(body, signature=request.headers.get("signature", ""), key=presented.text):
-        raise Unauthorized(was_presented=True)
+    signature = request.headers.get("signature", "")
+
+    def check(body: bytes) -> None:
+        if body and not is_signed(body, signature=signature, key=presented.text):
+            raise Unauthorized(was_presented=True)
+
+    check_when_read(request, check)

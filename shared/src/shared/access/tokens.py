@@ -36,6 +36,8 @@ class TokenReader:
         """
         return (
             not token.is_address_bound
+            # Final: who has a leaked key writes the sequence of its tokens, too.
+            and not self._keys.is_blocked(token.signing_key_id)
             and self._feed.is_live()
             and token.issued_at - LEEWAY_SECONDS > self._feed.complete_since
             and self._feed.tombstones.allow(*token.targets, read_at=token.sequence)

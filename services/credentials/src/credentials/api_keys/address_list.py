@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from credentials.no_credentials import NO_CREDENTIAL
 from shared.settings import Network
 
 _MAPPED_BITS = 96
@@ -15,8 +16,11 @@ _MAPPED = IPv6Network("::ffff:0:0/96")
 def normalize(text: str) -> str:
     """Return the canonical network; raises ValueError where host bits are set or the text is no network.
 
-    IPv4 networks in IPv6 form (``::ffff:192.0.2.0/120``) become IPv4, which is how addresses are compared.
+    A zone (``%eth0``) is refused: it means something on one machine alone, and would be room for any text. IPv4 networks in
+    IPv6 form (``::ffff:192.0.2.0/120``) become IPv4, which is how addresses are compared.
     """
+    if "%" in text:
+        raise ValueError("a network has no zone")
     network = ip_network(text)
     if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
         mapped = network.network_address.ipv4_mapped
@@ -48,4 +52,4 @@ def _validate(text: str) -> str:
         raise ValueError("not a network in CIDR notation, such as 192.0.2.0/24 or 2001:db8::/32") from exc
 
 
-Cidr = Annotated[str, Field(max_length=64, examples=["192.0.2.0/24"]), AfterValidator(_validate)]
+Cidr = Annotated[str, Field(max_length=64, examples=["192.0.2.0/24"]), NO_CREDENTIAL, AfterValidator(_validate)]

@@ -25,6 +25,8 @@ from shared.pagination import PageQuery
 from shared.typeids import IdInPath, TypeId
 
 METADATA_ENTRIES_MAX = 50
+METADATA_NUMBER_MAX = 2**53 - 1
+"""Of either sign, whole or not. Beyond it readers of JSON differ in what a number is (RFC 8259 §6)."""
 
 
 def _text_only(value: object) -> object:
@@ -53,7 +55,9 @@ FutureTime = Annotated[AwareDatetime, BeforeValidator(_text_only), AfterValidato
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), NO_CREDENTIAL]
 Scopes = Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=100), AfterValidator(_unique)]
 MetadataKey = Annotated[str, Field(min_length=1, max_length=64), NO_CREDENTIAL]
-MetadataValue = Annotated[str, Field(max_length=500), NO_CREDENTIAL] | bool | int | float | None
+_BOUNDED = Field(ge=-METADATA_NUMBER_MAX, le=METADATA_NUMBER_MAX, allow_inf_nan=False)
+MetadataNumber = Annotated[int, Field(ge=-METADATA_NUMBER_MAX, le=METADATA_NUMBER_MAX)] | Annotated[float, _BOUNDED]
+MetadataValue = Annotated[str, Field(max_length=500), NO_CREDENTIAL] | bool | MetadataNumber | None
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=METADATA_ENTRIES_MAX)]
 
 

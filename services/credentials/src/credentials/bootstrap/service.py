@@ -19,13 +19,14 @@ from shared import key_format, typeids
 from shared.scopes import PLATFORM_SCOPES
 
 MAKER = "bootstrap"
-PlatformKeyName = Literal["platform", "siblings"]
+PlatformKeyName = Literal["platform", "siblings", "publisher"]
 
 SCOPES: dict[PlatformKeyName, frozenset[str]] = {
     "platform": PLATFORM_SCOPES | {"api_keys:read", "api_keys:write", "audit:read"},
     "siblings": frozenset({"credentials:verify"}),
+    "publisher": frozenset({"events:publish"}),
 }
-"""What each of the platform's own keys may do: administer, and verify for the sibling services."""
+"""What each of the platform's own keys may do: administer, verify for the siblings, publish what a sibling has to tell."""
 
 
 class GivenKeyRefusedError(ValueError):

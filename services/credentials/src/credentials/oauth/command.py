@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -33,5 +34,7 @@ def rotate_signing_key(
 
 async def _rotate(settings: Settings, *, compromised: bool) -> str:
     change = replace_all if compromised else rotate
-    async with open_resources(settings, serves=False) as resources, resources.database.transaction() as session:
-        return await change(session, sealing=resources.sealing, actor=_ACTOR, now=datetime.now(UTC))
+    async with open_resources(settings, serves=False) as resources:
+        return await resources.database.repeat(
+            partial(change, sealing=resources.sealing, actor=_ACTOR, now=datetime.now(UTC))
+        )

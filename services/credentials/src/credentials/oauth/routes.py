@@ -104,4 +104,4 @@ async def metadata(request: Request, response: Response) -> Metadata:
 async def jwks(request: Request, response: Response) -> Jwks:
     """Return the public keys (RFC 7517): the one that signs, the next one, and those whose tokens may still live."""
     response.headers.update(_PUBLIC)
-    return jwks_of(await request.app.state.resources.oauth.keys.published())
+    return jwks_of(*await request.app.state.resources.oauth.keys.published())

@@ -130,11 +130,12 @@ class Jwk(BaseModel):
 
 
 class Jwks(BaseModel):
-    """The published keys."""
+    """The published keys. ``sequence`` is where the revocation feed stood when they were read: for services that follow it."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"keys": [_JWK_EXAMPLE]}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"keys": [_JWK_EXAMPLE], "sequence": 4711}]})
 
     keys: list[Jwk]
+    sequence: int
 
 
 def active_of(token: AccessToken, *, issuer: str) -> Active:
@@ -174,9 +175,9 @@ def metadata_of(issuer: str) -> Metadata:
     )
 
 
-def jwks_of(keys: Sequence[dict[str, Any]]) -> Jwks:
+def jwks_of(keys: Sequence[dict[str, Any]], sequence: int) -> Jwks:
     """Return the published form of the keys."""
-    return Jwks(keys=[Jwk(**key) for key in keys])
+    return Jwks(keys=[Jwk(**key) for key in keys], sequence=sequence)
 
 
 def _kind(token: AccessToken) -> Literal["secret", "public", "service"]:

@@ -1,7 +1,8 @@
 """The keys that sign access tokens: made here, sealed at rest, kept in memory for seconds, and rotated.
 
 Three states: the *next* key is published before it signs, so that whoever keeps the published keys knows it already; the
-*active* one signs; *previous* ones stay published while tokens that they signed may live, without their private part.
+*active* one signs; *previous* ones stay published while tokens that they signed may live, without their private part. Keys that
+are dropped for being known to somebody are named in the revocation feed, which voids what processes remember of them.
 """
 
 import asyncio
@@ -21,13 +22,14 @@ from credentials.audit.service import Actor, Target, record
 from credentials.oauth import signing_keys_repository as repository
 from credentials.oauth.signing_keys_repository import State, StoredSigningKey
 from credentials.revocations import repository as revocations
+from credentials.revocations.feed import RevocationFeed
 from shared import typeids
 from shared.access.jwt import ALGORITHM, CURVE, KEY_ID_PREFIX, public_key
 from shared.database import Database
 from shared.sealing import SealContext, SealingKeyring
 
 RING_SECONDS = 5.0
-"""How long a process goes on with the keys it read."""
+"""How long a process goes on with the keys it read, unless the feed names one of them."""
 _RELOAD_SECONDS = 1.0
 PREVIOUS_SECONDS = 3600
 """How long a key stays published after its last token was signed: far longer than a token lives."""
@@ -47,6 +49,8 @@ class _Ring:
     active: SigningKey
     public: dict[UUID, ECKey]
     published: Sequence[dict[str, Any]]
+    sequence: int
+    """Where the revocation feed stood when they were read."""
     read_at: float
 
 
@@ -54,10 +58,16 @@ class SigningKeys:
     """The keys as one process knows them; makes the first ones when there are none."""
 
     def __init__(
-        self, database: Database, sealing: SealingKeyring, *, clock: Callable[[], float] = time.monotonic
+        self,
+        database: Database,
+        sealing: SealingKeyring,
+        *,
+        feed: RevocationFeed,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._sealing = sealing
+        self._feed = feed
         self._clock = clock
         self._ring: _Ring | None = None
         self._reading = asyncio.Lock()
@@ -66,9 +76,10 @@ class SigningKeys:
         """Return the key that signs now; raises what the database raises."""
         return (await self._known()).active
 
-    async def published(self) -> Sequence[dict[str, Any]]:
-        """Return the public keys as JWKs (RFC 7517); raises what the database raises."""
-        return (await self._known()).published
+    async def published(self) -> tuple[Sequence[dict[str, Any]], int]:
+        """Return the public keys as JWKs (RFC 7517), and where the feed stood then; raises what the database raises."""
+        ring = await self._known()
+        return ring.published, ring.sequence
 
     async def find(self, key_id: UUID) -> ECKey | None:
         """Return the published key with this id; raises what the database raises.
@@ -82,7 +93,7 @@ class SigningKeys:
 
     async def _known(self, *, max_age_seconds: float = RING_SECONDS) -> _Ring:
         ring = self._ring
-        if ring is not None and self._clock() - ring.read_at < max_age_seconds:
+        if ring is not None and self._clock() - ring.read_at < max_age_seconds and self._still_holds(ring):
             return ring
         async with self._reading:
             if self._ring is not ring and self._ring is not None:
@@ -96,10 +107,14 @@ class SigningKeys:
                 return ring
             return self._ring
 
+    def _still_holds(self, ring: _Ring) -> bool:
+        """Tell whether the feed has named none of these keys since they were read."""
+        return self._feed.tombstones.allow(*ring.public, read_at=ring.sequence)
+
     async def _read(self) -> _Ring:
         read_at = self._clock()
         async with self._database.autocommit() as connection:
-            stored = await repository.everything(connection)
+            stored, sequence = await repository.everything_with_sequence(connection)
         if not any(key.state == "active" for key in stored):
             async with self._database.transaction() as session:
                 stored = await make_first(session, sealing=self._sealing)
@@ -108,6 +123,7 @@ class SigningKeys:
             active=SigningKey(id=active.id, private=_opened(active, self._sealing)),
             public={key.id: public_key(orjson.loads(key.public_jwk)) for key in stored},
             published=[orjson.loads(key.public_jwk) for key in stored],
+            sequence=sequence,
             read_at=read_at,
         )
 

@@ -41,6 +41,19 @@ async def everything(connection: AsyncConnection | AsyncSession) -> Sequence[Sto
     return [StoredSigningKey(**row._mapping) for row in rows]
 
 
+async def everything_with_sequence(connection: AsyncConnection) -> tuple[Sequence[StoredSigningKey], int]:
+    """Return all keys, the newest first, and where the revocation feed stood: one statement, so one snapshot."""
+    rows = await connection.execute(
+        text(
+            "SELECT s.value AS sequence, k.id, k.state, k.public_jwk, k.sealed_private_key, k.created_at, k.activated_at"
+            " FROM revocation_sequence s LEFT JOIN oauth_signing_keys k ON true ORDER BY k.id DESC"
+        )
+    )
+    found = [dict(row._mapping) for row in rows]
+    sequences = [row.pop("sequence") for row in found]
+    return [StoredSigningKey(**row) for row in found if row["id"] is not None], sequences[0]
+
+
 async def add(session: AsyncSession, key: StoredSigningKey) -> None:
     """Store a new key."""
     await session.execute(

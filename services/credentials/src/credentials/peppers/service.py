@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -67,12 +68,15 @@ async def retire(resources: Resources, *, pepper_id: str, force: bool) -> int:
     while True:
         async with resources.database.transaction() as session:
             versions = await repository.live_versions(session, pepper_id=pepper_id, limit=_BATCH)
-            ended += len([version for version in versions if await _end(session, version)])
+        # Each in a transaction of its own: the feed's counter is the last thing that anybody waits for, and whoever held it
+        # while it waits for the next tenant's chain would cross those who hold that chain and want the counter.
+        for version in versions:
+            ended += await resources.database.repeat(partial(_end, version=version))
         if not versions:
             return ended
 
 
-async def _end(session: AsyncSession, version: LiveVersion) -> bool:
+async def _end(session: AsyncSession, *, version: LiveVersion) -> bool:
     if not await repository.end_version(session, version):
         return False
     target = Target(kind=version.kind, id=_name(version), tenant_id=version.tenant_id, environment=version.environment)

@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from credentials.audit.service import Actor, record
 from credentials.security_tokens import repository, service
@@ -27,19 +30,21 @@ class Moved:
 async def make_missing(database: Database, *, issuer: TokenIssuer, maker: str) -> int:
     """Give a token to each tenant that was made before tenants had one; return how many."""
     made = 0
-    while True:
-        async with database.transaction() as session:
-            tenant_ids = await repository.tenants_without(session, limit=_BATCH)
-            for tenant_id in tenant_ids:
-                token = await service.create(
-                    session, tenant_id=tenant_id, created_by=maker, issuer=issuer, now=datetime.now(UTC)
-                )
-                target, changes = service.target_of(token), {"last_four": token.current.last_four}
-                actor = Actor(kind="command", id=maker)
-                await record(session, action="security_token.created", actor=actor, target=target, changes=changes)
-        made += len(tenant_ids)
-        if not tenant_ids:
-            return made
+    while count := await database.repeat(partial(_make_some, issuer=issuer, maker=maker)):
+        made += count
+    return made
+
+
+async def _make_some(session: AsyncSession, *, issuer: TokenIssuer, maker: str) -> int:
+    tenant_ids = await repository.tenants_without(session, limit=_BATCH)
+    for tenant_id in tenant_ids:
+        token = await service.create(
+            session, tenant_id=tenant_id, created_by=maker, issuer=issuer, now=datetime.now(UTC)
+        )
+        target, changes = service.target_of(token), {"last_four": token.current.last_four}
+        actor = Actor(kind="command", id=maker)
+        await record(session, action="security_token.created", actor=actor, target=target, changes=changes)
+    return len(tenant_ids)
 
 
 async def rehash(database: Database, *, issuer: TokenIssuer) -> Moved:

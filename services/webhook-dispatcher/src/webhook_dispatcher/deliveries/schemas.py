@@ -4,11 +4,13 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared.pagination import FilterTime, PageQuery
 from shared.typeids import IdInPath, TypeId
+from webhook_dispatcher import examples
 from webhook_dispatcher.deliveries.repository import Status
+from webhook_dispatcher.examples import shown
 
 DeliveryId = Annotated[UUID, TypeId("dlv")]
 DeliveryIdInPath = Annotated[UUID, IdInPath("dlv")]
@@ -18,6 +20,8 @@ WebhookId = Annotated[UUID, TypeId("wh")]
 
 class DeliveryOut(BaseModel):
     """One event owed to one webhook. ``held``: pending while its webhook is disabled or its breaker is open."""
+
+    model_config = ConfigDict(json_schema_extra=shown(examples.DELIVERY))
 
     id: DeliveryId
     webhook_id: WebhookId
@@ -68,6 +72,8 @@ class AttemptOut(BaseModel):
 class DeliveryWithAttemptsOut(DeliveryOut):
     """A delivery with every attempt, oldest first."""
 
+    model_config = ConfigDict(json_schema_extra=shown(examples.DELIVERY_WITH_ATTEMPTS))
+
     attempt_log: list[AttemptOut]
 
 
@@ -98,6 +104,8 @@ class LedgerOut(BaseModel):
 
     ``accepted`` events owe ``matched`` deliveries. ``pending`` includes those ``in_flight`` just now.
     """
+
+    model_config = ConfigDict(json_schema_extra=shown(examples.LEDGER))
 
     accepted: int
     matched: int

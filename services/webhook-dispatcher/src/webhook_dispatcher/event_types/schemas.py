@@ -8,6 +8,7 @@ from webhook_dispatcher.event_types import catalogue
 from webhook_dispatcher.event_types.event_type import EventType
 from webhook_dispatcher.event_types.json_schema import DIALECT
 from webhook_dispatcher.event_types.realm_type import NAME_CHARS_MAX, NAME_PATTERN, RealmType
+from webhook_dispatcher.examples import shown
 
 _OWN_SCHEMA: dict[str, Any] = {
     "$schema": DIALECT,
@@ -55,7 +56,7 @@ class _Strict(BaseModel):
 class EventTypeIn(_Strict):
     """The body of ``POST /v1/event-types``."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_OWN_EXAMPLE]})
+    model_config = ConfigDict(json_schema_extra=shown(_OWN_EXAMPLE))
 
     name: Name
     description: Description
@@ -92,14 +93,10 @@ class EventTypePatch(_Strict):
         return value
 
 
-def _document_example(schema: dict[str, Any]) -> None:
-    schema["examples"] = [{**_OWN_EXAMPLE, "function": "loyalty", "built_in": False}]
-
-
 class EventTypeOut(BaseModel):
     """An event type. The schema (draft 2020-12) and the example are those of an event's `data`."""
 
-    model_config = ConfigDict(json_schema_extra=_document_example)
+    model_config = ConfigDict(json_schema_extra=shown({**_OWN_EXAMPLE, "function": "loyalty", "built_in": False}))
 
     name: str
     function: str

@@ -15,6 +15,7 @@ from shared.idempotency import IdempotencyHeader, answer_once, idempotency_key_o
 from shared.pagination import Page, encode_cursor
 from shared.problems import IdempotencyInProgress, IdempotencyMismatch, NotFound, problem_responses
 from shared.request_body import StrictRoute, read_body
+from webhook_dispatcher import examples
 from webhook_dispatcher.deliveries import repository as deliveries
 from webhook_dispatcher.deliveries.routes import shown_delivery
 from webhook_dispatcher.event_types.errors import UnknownEventType
@@ -56,7 +57,11 @@ _BODY: dict[str, Any] = {
                             },
                         },
                     ]
-                }
+                },
+                "examples": {
+                    "one": {"value": examples.PUBLISHED_EVENT},
+                    "batch": {"value": {"events": [examples.PUBLISHED_EVENT]}},
+                },
             }
         },
     }

@@ -6,33 +6,17 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.pagination import FilterTime, PageQuery
+from webhook_dispatcher import examples
 from webhook_dispatcher.deliveries.schemas import DeliveryOut
 from webhook_dispatcher.events.event import BATCH_EVENTS_MAX
 from webhook_dispatcher.events.settled import CURSOR_PATTERN
+from webhook_dispatcher.examples import shown
 
 
 class EventIn(BaseModel):
     """One event. For documentation: the body is read by ``event.parse_published``, which keeps the bytes of ``data``."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "wr-7f3k2m9q-approved-2",
-                    "type": "withdrawal.approved.node.2",
-                    "subject": "7f3k2m9q",
-                    "occurred_at": "2026-11-25T12:00:00Z",
-                    "data": {
-                        "id": "7f3k2m9q",
-                        "type": "withdrawal",
-                        "status": "approved",
-                        "withdrawal_amount": "250.00",
-                    },
-                }
-            ]
-        },
-    )
+    model_config = ConfigDict(extra="forbid", json_schema_extra=shown(examples.PUBLISHED_EVENT))
 
     id: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9._:-]{1,128}$")] = None
     type: str
@@ -45,13 +29,15 @@ class EventIn(BaseModel):
 class EventBatchIn(BaseModel):
     """Up to 1 000 events; all are accepted, or none."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=shown({"events": [examples.PUBLISHED_EVENT]}))
 
     events: Annotated[list[EventIn], Field(min_length=1, max_length=BATCH_EVENTS_MAX)]
 
 
 class PublishedOut(BaseModel):
     """What became of the events. ``ids`` in the order sent; ``duplicates`` were known already."""
+
+    model_config = ConfigDict(json_schema_extra=shown(examples.PUBLISHED))
 
     accepted: int
     duplicates: int
@@ -60,6 +46,8 @@ class PublishedOut(BaseModel):
 
 class EventOut(BaseModel):
     """An event as it is sent. ``body`` is exactly what standard deliveries carry, as text."""
+
+    model_config = ConfigDict(json_schema_extra=shown(examples.EVENT))
 
     id: str
     type: str
@@ -75,6 +63,8 @@ class EventOut(BaseModel):
 
 class EventWithDeliveriesOut(EventOut):
     """An event with its deliveries."""
+
+    model_config = ConfigDict(json_schema_extra=shown(examples.EVENT_WITH_DELIVERIES))
 
     deliveries: list[DeliveryOut]
 

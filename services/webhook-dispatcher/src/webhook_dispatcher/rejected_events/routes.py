@@ -14,7 +14,7 @@ from shared.pagination import Page, page_of
 from shared.problems import IdempotencyInProgress, IdempotencyMismatch, NotFound, problem_responses
 from shared.request_body import StrictRoute, read_body
 from webhook_dispatcher.event_types.errors import UnknownEventType
-from webhook_dispatcher.events.errors import InvalidEvent, TooManyDeliveries
+from webhook_dispatcher.events.errors import DataBreaksSchema, InvalidEvent, TooManyDeliveries
 from webhook_dispatcher.events.event import EVENT_BYTES_MAX
 from webhook_dispatcher.events.schemas import EventIn, PublishedOut
 from webhook_dispatcher.rejected_events import repository, schemas, service
@@ -65,7 +65,8 @@ async def get_rejected_event(
     status_code=202,
     response_model=PublishedOut,
     responses=problem_responses(
-        *(NotFound, RejectedEventReplayed, RejectedEventIncomplete, InvalidEvent, UnknownEventType, TooManyDeliveries),
+        *(NotFound, RejectedEventReplayed, RejectedEventIncomplete, InvalidEvent, DataBreaksSchema),
+        *(UnknownEventType, TooManyDeliveries),
         *(IdempotencyInProgress, IdempotencyMismatch),
     ),
     openapi_extra=_CORRECTED,

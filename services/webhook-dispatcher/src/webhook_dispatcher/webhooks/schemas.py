@@ -8,7 +8,20 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, St
 
 from shared.pagination import PageQuery
 from shared.typeids import IdInPath, TypeId
+from shared.wire_fields import (
+    OVERLAP_SECONDS_DEFAULT,
+    Metadata,
+    Name,
+    OverlapSeconds,
+    ShownSecret,
+    StrictBody,
+    document_never_null,
+    not_null,
+    without_controls,
+)
+from webhook_dispatcher import examples
 from webhook_dispatcher.deliveries.retry_policy import DEFAULT_DELAYS_SECONDS, DELAY_COUNT_MAX, TOTAL_SECONDS_MAX
+from webhook_dispatcher.examples import shown
 from webhook_dispatcher.webhooks import selectors
 from webhook_dispatcher.webhooks.custom_headers import (
     CUSTOM_HEADERS_MAX,
@@ -20,13 +33,6 @@ WebhookId = Annotated[UUID, TypeId("wh")]
 WebhookIdInPath = Annotated[UUID, IdInPath("wh")]
 
 EVENTS_MAX = 100
-METADATA_KEYS_MAX = 50
-
-
-def _text(value: str) -> str:
-    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in value):  # noqa: PLR2004 - ASCII's control characters
-        raise ValueError("control characters are not allowed")
-    return value
 
 
 def _selectors(value: list[str]) -> list[str]:
@@ -42,14 +48,6 @@ def _delays(value: list[int]) -> list[int]:
     return value
 
 
-def _metadata(value: dict[str, str]) -> dict[str, str]:
-    for key, content in value.items():
-        if len(key) > 64 or len(content) > 512 or "\0" in key + content:  # noqa: PLR2004 - limits of one entry
-            raise ValueError("a key has at most 64 characters, a value 512, and neither a NUL")
-    return value
-
-
-Name = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_text)]
 Url = Annotated[str, Field(min_length=1, max_length=2048)]
 Events = Annotated[list[str], Field(min_length=1, max_length=EVENTS_MAX), AfterValidator(_selectors)]
 Headers = Annotated[dict[str, str], Field(max_length=CUSTOM_HEADERS_MAX), AfterValidator(check_custom_headers)]
@@ -69,12 +67,9 @@ Ordered = Annotated[
     ),
 ]
 RatePerSecond = Annotated[StrictInt, Field(ge=1, le=10_000)]
-Description = Annotated[str, Field(max_length=1024), AfterValidator(_text)]
-Metadata = Annotated[dict[str, str], Field(max_length=METADATA_KEYS_MAX), AfterValidator(_metadata)]
+Description = Annotated[str, Field(max_length=1024), AfterValidator(without_controls)]
 Secret = Annotated[SecretStr, Field(min_length=16, max_length=128)]
-ShownSecret = Annotated[str, Field(description="Absent where an answer is repeated for its Idempotency-Key.")]
 SignatureHeader = Annotated[str | None, AfterValidator(check_signature_header)]
-OverlapSeconds = Annotated[StrictInt, Field(ge=0, le=30 * 86_400)]
 
 Trigger = Literal["first", "every"]
 Format = Literal["standard", "crm", "timestamped"]
@@ -84,24 +79,10 @@ CrmSignature = Literal["hex", "prefixed"]
 ED25519 = "Sign with an ed25519 key of its own as well (`v1a`); its public half is shown, the private one never."
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class WebhookIn(_Strict):
+class WebhookIn(StrictBody):
     """The body of ``POST /v1/webhooks``."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "name": "Payout processor",
-                    "url": "https://payouts.example.com/causeway",
-                    "events": ["withdrawal.approved.node.2", "withdrawal.rejected"],
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra=shown(examples.WEBHOOK_IN))
 
     name: Name
     url: Url
@@ -129,21 +110,18 @@ _NEVER_NULL = (
 )
 
 
-def _document_never_null(schema: dict[str, Any]) -> None:
-    for name in _NEVER_NULL:
-        described = schema["properties"][name]
-        choices = [choice for choice in described.pop("anyOf") if choice != {"type": "null"}]
-        described.pop("default")
-        described.update(choices[0])
+def _document_patch(schema: dict[str, Any]) -> None:
+    document_never_null(_NEVER_NULL)(schema)
+    schema["examples"] = [{"events": ["withdrawal.*"], "rate_per_second": 50, "description": None}]
 
 
-class WebhookPatch(_Strict):
+class WebhookPatch(StrictBody):
     """The body of ``PATCH /v1/webhooks/{id}``: the fields to change. ``format`` is fixed at creation.
 
     Absent is not null: None stands for a field that was not sent, and only those that may be empty can be set to null.
     """
 
-    model_config = ConfigDict(json_schema_extra=_document_never_null)
+    model_config = ConfigDict(json_schema_extra=_document_patch)
 
     name: Name | None = None
     url: Url | None = None
@@ -161,12 +139,7 @@ class WebhookPatch(_Strict):
     description: Description | None = None
     metadata: Metadata | None = None
 
-    @field_validator(*_NEVER_NULL, mode="before")
-    @classmethod
-    def _not_null(cls, value: object) -> object:
-        if value is None:
-            raise ValueError("cannot be null")
-        return value
+    _not_null = field_validator(*_NEVER_NULL, mode="before")(not_null)
 
 
 class PublicKeyOut(BaseModel):
@@ -178,6 +151,8 @@ class PublicKeyOut(BaseModel):
 
 class WebhookOut(BaseModel):
     """A webhook as it is shown. Header values that look like credentials are masked."""
+
+    model_config = ConfigDict(json_schema_extra=shown(examples.WEBHOOK))
 
     id: WebhookId
     name: str
@@ -209,6 +184,8 @@ class WebhookOut(BaseModel):
 class WebhookCreated(WebhookOut):
     """A new webhook with its secret, which `secret/reveal` shows again."""
 
+    model_config = ConfigDict(json_schema_extra=shown(examples.WEBHOOK_CREATED))
+
     secret: ShownSecret = ""
 
 
@@ -219,21 +196,27 @@ class WebhookListQuery(PageQuery):
     q: Annotated[str | None, Field(max_length=128, description="Part of the name or URL.")] = None
 
 
-class EnableIn(_Strict):
+class EnableIn(StrictBody):
     """What becomes of the held deliveries: sent in order, or cancelled."""
+
+    model_config = ConfigDict(json_schema_extra=shown({"pending": "deliver"}))
 
     pending: Literal["deliver", "skip"] = "deliver"
 
 
-class RotateIn(_Strict):
+class RotateIn(StrictBody):
     """A new secret, and a new ed25519 key where there is one; the old ones sign beside them for the overlap."""
 
+    model_config = ConfigDict(json_schema_extra=shown({"overlap_seconds": 86_400}))
+
     secret: Secret | None = None
-    overlap_seconds: OverlapSeconds = 86_400
+    overlap_seconds: OverlapSeconds = OVERLAP_SECONDS_DEFAULT
 
 
 class SecretOut(BaseModel):
     """The secret, and until when the one before it still signs."""
+
+    model_config = ConfigDict(json_schema_extra=shown(examples.SECRET))
 
     secret: ShownSecret = ""
     created_at: datetime
@@ -241,14 +224,18 @@ class SecretOut(BaseModel):
     public_keys: list[PublicKeyOut] = Field(description="Of the ed25519 keys that sign now, newest first.")
 
 
-class TestIn(_Strict):
+class TestIn(StrictBody):
     """Which type's example to send."""
+
+    model_config = ConfigDict(json_schema_extra=shown({"event_type": "withdrawal.approved.node.2"}))
 
     event_type: Annotated[str, Field(max_length=128)]
 
 
 class TestOut(BaseModel):
     """The event and delivery that were made; both appear in the history."""
+
+    model_config = ConfigDict(json_schema_extra=shown(examples.TEST_SENT))
 
     event_id: str
     delivery_id: Annotated[UUID, TypeId("dlv")]

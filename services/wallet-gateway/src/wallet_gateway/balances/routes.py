@@ -1,0 +1,47 @@
+"""HTTP of balances."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query
+
+from shared.access import Caller, require
+from shared.ewp.fields import Ref
+from shared.problems import NotFound, problem_responses
+from shared.request_body import StrictRoute
+from wallet_gateway.balances import schemas
+from wallet_gateway.external_wallets.errors import WalletDisabled
+from wallet_gateway.external_wallets.schemas import WalletIdInPath
+from wallet_gateway.resources import GatewayResources, gateway_resources
+
+router = APIRouter(prefix="/v1", tags=["balances"], route_class=StrictRoute)
+
+Reader = Annotated[Caller, require("balances:read")]
+Resources = Annotated[GatewayResources, Depends(gateway_resources)]
+
+
+@router.get(
+    "/external-wallets/{wallet_id}/balances",
+    responses=problem_responses(NotFound, WalletDisabled),
+    summary="A client's balances at one wallet",
+)
+async def wallet_balances(
+    wallet_id: WalletIdInPath, caller: Reader, resources: Resources, query: Annotated[schemas.BalanceQueryIn, Query()]
+) -> schemas.BalancesOut:
+    """Live, or remembered for the wallet's `balance_cache_seconds`: each says how old it is.
+
+    When the wallet brings nothing, what is remembered is shown with `partial` and the fault in `errors`.
+    """
+    return await resources.balances.of_wallet(caller.realm, wallet_id, query)
+
+
+@router.get(
+    "/clients/{owner_ref}/balances", responses=problem_responses(NotFound), summary="A client's balances everywhere"
+)
+async def client_balances(
+    owner_ref: Annotated[Ref, Path(description="The client, as the wallets know it.")],
+    caller: Reader,
+    resources: Resources,
+    query: Annotated[schemas.ClientQueryIn, Query()],
+) -> schemas.ClientBalancesOut:
+    """All wallets are asked at once, under one deadline; what is missing is said, wallet by wallet, and is no error."""
+    return await resources.balances.of_client(caller.realm, owner_ref, query.view)

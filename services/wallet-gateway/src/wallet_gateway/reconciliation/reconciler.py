@@ -1,0 +1,282 @@
+"""The worker's part of reconciliation: takes runs that are due, reads feeds, compares, and writes down what differs.
+
+A run: the feed from where it was read last → ``feed.judge`` → our orders of the time and what only the wallet knows →
+``comparison`` → breaks, with their events, → clean or breaks. No transaction is open while a wallet is asked.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared import typeids
+from shared.audit_entries import repository as audit_entries
+from shared.database import Database
+from shared.ewp.messages import FeedPage
+from shared.problems import NotFound
+from wallet_gateway.external_wallets import repository as wallets_repository
+from wallet_gateway.external_wallets.access import WalletAccess
+from wallet_gateway.external_wallets.discovery import Discovery
+from wallet_gateway.isolation.calls import isolated_read
+from wallet_gateway.isolation.errors import NotAdmitted
+from wallet_gateway.protocols.endpoint import Endpoint
+from wallet_gateway.protocols.results import ReadFailed
+from wallet_gateway.reconciliation import feed, feed_repository, runs_repository
+from wallet_gateway.reconciliation.comparison import Break, OurOrder, compare, unknown
+from wallet_gateway.reconciliation.feed import Fresh, Gap, Position, Regressed
+from wallet_gateway.reconciliation.models import Run
+
+log = structlog.get_logger()
+
+FEED_REGRESSED: Final = "feed_regressed"
+_SLOTS: Final = 4
+_LEASE_SECONDS: Final = 120.0
+_LOOK_SECONDS: Final = 1.0
+_PAGES_A_TURN: Final = 50
+_BATCH: Final = 500
+_BREAKS_MAX: Final = 1000
+_BACKOFF_SECONDS: Final = (2, 5, 10, 30, 60, 300)
+_KEPT_DAYS: Final = 7
+_SLACK: Final = timedelta(seconds=5)
+"""A step's beginning is told by its worker's clock, all else by Postgres's: so far a run looks back beyond the one before."""
+
+
+class _Waits(Exception):  # noqa: N818 - a named fact
+    """The run cannot go on now; ``code`` says why."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(slots=True)
+class _Compared:
+    """How many orders were compared, and since when there are some that had not ended in time."""
+
+    count: int = 0
+    late_since: datetime | None = None
+
+    def takes(self, order: OurOrder, *, read_at: datetime) -> bool:
+        """Tell whether an order can be compared, and keep count."""
+        if not order.is_certain:
+            return False
+        if order.ended_at >= read_at:
+            begun_at = typeids.created_at(order.transfer_id)
+            self.late_since = begun_at if self.late_since is None else min(begun_at, self.late_since)
+            return False
+        self.count += 1
+        return True
+
+
+class Reconciler:
+    """One per worker. ``run`` until cancelled."""
+
+    def __init__(
+        self, *, database: Database, wallets: WalletAccess, discovery: Discovery, interval_seconds: int
+    ) -> None:
+        """``interval_seconds``: between two scheduled runs of a wallet; 0 schedules none."""
+        self._database = database
+        self._wallets = wallets
+        self._discovery = discovery
+        self._interval_seconds = interval_seconds
+
+    async def run(self) -> None:
+        """Schedule, and work off what is due, a few wallets at a time, so that one that is slow holds up no other."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_scheduling())
+            for _ in range(_SLOTS):
+                group.create_task(self._keep_working())
+
+    async def schedule(self) -> int:
+        """Begin the runs whose time has come; returns how many."""
+        if not self._interval_seconds:
+            return 0
+        async with self._database.transaction() as session:
+            await runs_repository.forget_old(session, days=_KEPT_DAYS)
+        async with self._database.autocommit() as connection:
+            return await runs_repository.schedule(connection)
+
+    async def work_once(self) -> bool:
+        """Take one run that is due and carry it on; False where none is."""
+        async with self._database.autocommit() as connection:
+            run = await runs_repository.take(connection, lease_seconds=_LEASE_SECONDS)
+        if run is None:
+            return False
+        waits_for, seconds = None, 0.0
+        try:
+            if await self._carry_on(run):
+                return True
+        except (_Waits, ReadFailed, NotAdmitted) as failed:
+            waits_for = failed.code
+            seconds = _BACKOFF_SECONDS[min(run.attempts, len(_BACKOFF_SECONDS)) - 1]
+            log.info("reconciliation.waits", reconciliation_id=typeids.encode("rec", run.id), code=waits_for)
+        async with self._database.autocommit() as connection:
+            await runs_repository.put_off(connection, run, seconds=seconds, waits_for=waits_for)
+        return True
+
+    async def _keep_scheduling(self) -> None:
+        while True:
+            try:
+                await self.schedule()
+            except (SQLAlchemyError, OSError, TimeoutError) as exc:
+                log.warning("reconciliation.not_scheduled", reason=type(exc).__name__)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _keep_working(self) -> None:
+        while True:
+            try:
+                worked = await self.work_once()
+            except (SQLAlchemyError, OSError, TimeoutError) as exc:
+                log.warning("reconciliation.interrupted", reason=type(exc).__name__)
+                worked = False
+            except Exception:
+                # Our own fault with one run: its lease ends, and it is tried again; the others go on.
+                log.exception("reconciliation.failed_by_us")
+                worked = False
+            if not worked:
+                await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _carry_on(self, run: Run) -> bool:
+        """Read on and compare; True where the run is finished, False where there is more to read.
+
+        Raises _Waits, ReadFailed or NotAdmitted.
+        """
+        async with self._database.transaction() as session:
+            read_at, oldest_open = await runs_repository.beginning(session, wallet_id=run.wallet_id)
+            try:
+                stored = await wallets_repository.load_endpoint(session, realm=run.realm, wallet=run.wallet_id)
+            except NotFound:
+                stored = None
+        has_feed = stored is not None and (await self._discovery.capabilities(stored)).feed
+        if stored is not None and not has_feed and not run.is_scheduled:
+            # Nothing was compared, and that must not look like books that agree.
+            raise _Waits("feed_not_offered")
+        if stored is None or not has_feed:
+            await self._finish(run, _Compared(), checked_to=run.to_at)
+            return True
+        outcome = await self._read_feed(run, self._wallets.endpoints.open(stored))
+        if isinstance(outcome, Regressed):
+            await self._freeze(run, outcome)
+            return True
+        if not outcome:
+            return False
+        compared = await self._compare_ours(run, read_at=read_at)
+        await self._find_unknown(run)
+        # What had not ended is looked at again: the next run looks back to the oldest of it.
+        open_since = [since for since in (oldest_open, compared.late_since) if since is not None]
+        await self._finish(run, compared, checked_to=min([run.to_at, *open_since]) - _SLACK)
+        return True
+
+    async def _read_feed(self, run: Run, endpoint: Endpoint) -> bool | Regressed:
+        """Read pages; True at the end of the feed, False where this turn is over."""
+        async with self._database.transaction() as session:
+            position = await feed_repository.position_of(session, wallet_id=run.wallet_id)
+        for _ in range(_PAGES_A_TURN):
+            page = await self._page(run.wallet_id, endpoint, position)
+            judged = feed.judge(page, position)
+            if isinstance(judged, Gap):
+                raise _Waits("feed_gap")
+            if isinstance(judged, Regressed):
+                return judged
+            await self._store(run, position, judged)
+            if judged.is_last:
+                return True
+            position = judged.position
+        return False
+
+    async def _page(self, wallet_id: UUID, endpoint: Endpoint, position: Position) -> FeedPage:
+        read = await isolated_read(
+            self._wallets.isolation,
+            wallet_id,
+            lambda: self._wallets.client.feed(endpoint, after_seq=position.after_seq, limit=feed.PAGE_ENTRIES),
+            wait_seconds=endpoint.timeout_seconds,
+        )
+        return read.value
+
+    async def _store(self, run: Run, before: Position, fresh: Fresh) -> None:
+        async with self._database.transaction() as session:
+            stored = await feed_repository.store(
+                session, wallet_id=run.wallet_id, before=before, reached=fresh.position, entries=fresh.entries
+            )
+        if not stored:
+            raise _Waits("another_run_reads")
+
+    async def _compare_ours(self, run: Run, *, read_at: datetime) -> _Compared:
+        """Compare our orders of the run's time that had ended before the feed was read."""
+        compared, after = _Compared(), None
+        while True:
+            async with self._database.transaction() as session:
+                ids = await feed_repository.transfers_begun(
+                    session, wallet_id=run.wallet_id, from_at=run.from_at, to_at=run.to_at, after=after, limit=_BATCH
+                )
+                orders = await feed_repository.our_orders(session, wallet_id=run.wallet_id, transfer_ids=ids)
+                orders = [order for order in orders if compared.takes(order, read_at=read_at)]
+                theirs = await feed_repository.their_orders(
+                    session, wallet_id=run.wallet_id, step_ids=[order.step_id for order in orders]
+                )
+                for found in (compare(order, theirs.get(order.step_id)) for order in orders):
+                    if found is not None:
+                        await runs_repository.note_break(session, run, found, now=read_at)
+            if len(ids) < _BATCH:
+                return compared
+            after = ids[-1]
+
+    async def _find_unknown(self, run: Run) -> None:
+        """Note what only the wallet knows. What was in its feed before we first looked is a break only if somebody asks."""
+        async with self._database.transaction() as session:
+            position = await feed_repository.position_of(session, wallet_id=run.wallet_id)
+        after_seq = (
+            (position.seq if position.baseline_seq is None else position.baseline_seq) if run.is_scheduled else 0
+        )
+        after, found = "", 0
+        while found < _BREAKS_MAX:
+            async with self._database.transaction() as session:
+                orders = await feed_repository.unknown_orders(
+                    session,
+                    wallet_id=run.wallet_id,
+                    from_at=run.from_at,
+                    after_seq=after_seq,
+                    after=after,
+                    limit=_BATCH,
+                )
+                for order in orders:
+                    await runs_repository.note_break(session, run, unknown(order), now=datetime.now(UTC))
+            if len(orders) < _BATCH:
+                return
+            after, found = orders[-1].step_id, found + len(orders)
+
+    async def _freeze(self, run: Run, regressed: Regressed) -> None:
+        """Note the break, and freeze the wallet for transfers until a person has looked."""
+        async with self._database.transaction() as session:
+            position = await feed_repository.position_of(session, wallet_id=run.wallet_id)
+            ours = {"seq": position.seq, "step_id": position.step_id, "state": position.state}
+            found = Break(kind=FEED_REGRESSED, ours=ours, theirs=regressed.theirs)
+            await runs_repository.note_break(session, run, found, now=datetime.now(UTC))
+            wallet = await wallets_repository.find(session, realm=run.realm, wallet=run.wallet_id, lock="UPDATE")
+            if wallet is not None and not wallet.frozen:
+                frozen = {"frozen": True, "frozen_reason": FEED_REGRESSED, "frozen_at": datetime.now(UTC)}
+                await wallets_repository.update(session, wallet, frozen)
+                await audit_entries.record_own(
+                    session,
+                    realm=run.realm,
+                    actor="wallet-gateway",
+                    action="wallet.frozen",
+                    target=typeids.encode("ew", wallet.id),
+                    changes={"frozen_reason": FEED_REGRESSED, "ours": ours, "theirs": regressed.theirs},
+                )
+        log.error("wallet.frozen", wallet_id=typeids.encode("ew", run.wallet_id), reason=FEED_REGRESSED)
+        await self._finish(run, _Compared(), checked_to=run.from_at)
+
+    async def _finish(self, run: Run, compared: _Compared, *, checked_to: datetime) -> None:
+        async with self._database.transaction() as session:
+            await runs_repository.finish(
+                session,
+                run,
+                steps_compared=compared.count,
+                checked_to=checked_to,
+                next_seconds=float(self._interval_seconds),
+            )

@@ -1,0 +1,4 @@
+"""Audit entries: who changed what, written in the transaction of the change. Users: webhook-dispatcher, wallet-gateway.
+
+Credentials keeps a chained log of its own, which alone is offered over HTTP.
+"""

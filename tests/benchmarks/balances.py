@@ -1,0 +1,89 @@
+"""Benchmarks of balances: the gateway's own share of a read, and what one wallet that hangs costs the others."""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from benchmarks.stack import Stack
+from benchmarks.wallet_peer import OWNER_REF
+
+GOOD_WALLETS = 10
+_HUNG_SHARE = 5
+"""Of so many reads beside the measured ones, one asks the wallet that hangs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wallets:
+    """What is read: balances of wallets that answer at once, and of one that never does; each live, by one key."""
+
+    good: Sequence[str]
+    hung: str
+    owner_key: str
+
+
+@asynccontextmanager
+async def bench_wallets(stack: Stack) -> AsyncIterator[Wallets]:
+    """Start the wallets' process, and register them for a new tenant."""
+    peer = await asyncio.create_subprocess_exec(
+        sys.executable, str(Path(__file__).with_name("wallet_peer.py")), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert peer.stdout is not None
+        base_url = f"http://127.0.0.1:{int(await peer.stdout.readline())}"
+        _, owner_key = await stack.new_tenant("balances")
+        good = [await _register(stack, owner_key, f"{base_url}/w{number}") for number in range(GOOD_WALLETS)]
+        yield Wallets(good=good, hung=await _register(stack, owner_key, f"{base_url}/hang"), owner_key=owner_key)
+    finally:
+        peer.terminate()
+        await peer.wait()
+
+
+async def reads(wallets: Wallets, *, per_second: int, seconds: int, with_hung: bool = False) -> dict[str, float]:
+    """Read on a fixed schedule; latency from the scheduled time to the last byte, of the wallets that answer alone."""
+    latencies: list[float] = []
+    async with aiohttp.ClientSession(
+        headers={"x-api-key": wallets.owner_key}, connector=aiohttp.TCPConnector(limit=0)
+    ) as session:
+        tasks = [asyncio.create_task(_read(session, url, time.perf_counter(), [])) for url in wallets.good]
+        await asyncio.gather(*tasks)
+        tasks, hung = [], []
+        start = time.perf_counter() + 0.1
+        for number in range(per_second * seconds):
+            scheduled = start + number / per_second
+            await asyncio.sleep(max(0.0, scheduled - time.perf_counter()))
+            url = wallets.good[number % len(wallets.good)]
+            tasks.append(asyncio.create_task(_read(session, url, scheduled, latencies)))
+            if with_hung and number % _HUNG_SHARE == 0:
+                hung.append(asyncio.create_task(_read(session, wallets.hung, scheduled, [])))
+        await asyncio.gather(*tasks)
+        for task in hung:
+            task.cancel()
+        await asyncio.gather(*hung, return_exceptions=True)
+    latencies.sort()
+    return {
+        "p50_ms": latencies[len(latencies) // 2],
+        "p99_ms": latencies[int(len(latencies) * 0.99)],
+        "max_ms": latencies[-1],
+    }
+
+
+async def _read(session: aiohttp.ClientSession, url: str, scheduled: float, latencies: list[float]) -> None:
+    async with session.get(url) as answer:
+        shown = await answer.json()
+        if answer.status != 200 or (not shown["data"] and not shown["errors"]):
+            raise RuntimeError(f"not a balance, the run is void: {shown}")
+        latencies.append((time.perf_counter() - scheduled) * 1000)
+
+
+async def _register(stack: Stack, owner_key: str, base_url: str) -> str:
+    gateway = stack.info["services"]["wallet-gateway"]["url"]
+    body = {"name": base_url[-8:], "base_url": base_url, "balance_cache_seconds": 0, "timeout_seconds": 30}
+    answer = await stack.http.post(f"{gateway}/v1/external-wallets", json=body, headers={"x-api-key": owner_key})
+    wallet_id = answer.raise_for_status().json()["id"]
+    return f"{gateway}/v1/external-wallets/{wallet_id}/balances?owner_ref={OWNER_REF}"

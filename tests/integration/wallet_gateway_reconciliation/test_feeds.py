@@ -1,0 +1,118 @@
+"""Feeds: read in pages from where they were left; one that goes backwards freezes the wallet."""
+
+import asyncio
+
+import pytest
+
+from support.reconciliation_books import Books
+from support.transfer_bench import OWNER
+from wallet_gateway.reconciliation import feed, reconciler
+
+
+async def test_a_feed_is_read_in_pages_and_from_where_it_was_left(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long one takes several turns; what is known is not read again."""
+    monkeypatch.setattr(feed, "PAGE_ENTRIES", 3)
+    monkeypatch.setattr(reconciler, "_PAGES_A_TURN", 2)
+    partner = await books.bench.connect()
+    for number in range(10):
+        await partner.system.caller.put(f"theirs-{number}", owner_ref=OWNER, op="credit", amount="1.00")
+    run = await books.reconcile(partner)
+    assert [found["step_id"] for found in run["breaks"]] == [f"theirs-{number}" for number in range(10)]
+    (position,) = await books.bench.service.rows("SELECT * FROM feed_positions WHERE wallet_id = :id", id=partner.id)
+    assert (position.seq, position.step_id) == (10, "theirs-9")
+
+
+async def test_a_feed_that_goes_backwards_freezes_the_wallet(books: Books) -> None:
+    """An old backup was restored: break, event, audit entry; new transfers are refused until a person has looked."""
+    home, partner = await books.bench.connect(home=True), await books.bench.connect()
+    for _ in range(2):
+        await books.bench.move(home, partner)
+    assert (await books.reconcile(partner))["status"] == "clean"
+    await partner.system.do("POST", "restore", {"seq": 1})
+    run = await books.reconcile(partner)
+    (found,) = run["breaks"]
+    assert (run["status"], found["kind"]) == ("breaks", "feed_regressed")
+    assert (found["ours"]["seq"], found["theirs"]) == (2, {"latest_seq": 1})
+    wallet = await books.wallet(partner)
+    assert (wallet["frozen"], wallet["frozen_reason"]) == (True, "feed_regressed")
+    assert [event["data"]["kind"] for event in await books.events(partner)] == ["feed_regressed"]
+    assert (await books.bench.service.audit("wallet.frozen"))[-1]["frozen_reason"] == "feed_regressed"
+    refused = await books.bench.post(home, partner)
+    assert (refused.status_code, refused.json()["code"]) == (409, "wallet_frozen")
+    assert (await books.reconcile(partner))["breaks"] == [found]
+
+    path = f"/v1/external-wallets/{partner.wallet}/unfreeze"
+    assert (await books.bench.tenant.owner.post(path, json={"evidence": "they replay the log"})).status_code == 200
+    missing = await books.reconcile(partner)
+    assert [lost["kind"] for lost in missing["breaks"]] == ["missing_at_wallet"]
+
+
+async def test_a_feed_that_was_rewritten_is_found_though_it_has_grown_again(books: Books) -> None:
+    """The last known entry is read once more each time, and must be the same."""
+    partner = await books.bench.connect()
+    for number in range(3):
+        await partner.system.caller.put(f"first-{number}", owner_ref=OWNER, op="credit", amount="1.00")
+    await books.reconcile(partner)
+    await partner.system.do("POST", "restore", {"seq": 0})
+    for number in range(5):
+        await partner.system.caller.put(f"second-{number}", owner_ref=OWNER, op="credit", amount="1.00")
+    run = await books.reconcile(partner)
+    regressed = [found for found in run["breaks"] if found["kind"] == "feed_regressed"]
+    assert [found["theirs"]["step_id"] for found in regressed] == ["second-2"]
+    assert (await books.wallet(partner))["frozen"] is True
+
+
+async def test_scheduled_runs_look_at_wallets_that_have_a_feed(books: Books) -> None:
+    """Once it is known that it has one; not at one that is disabled or frozen. Older history is not held against it."""
+    partner = await books.bench.connect()
+    await partner.system.caller.put("before-us", owner_ref=OWNER, op="credit", amount="1.00")
+    assert await books.scheduled(partner) == []
+    path = f"/v1/external-wallets/{partner.wallet}"
+    assert (await books.bench.tenant.owner.post(f"{path}/test-connection")).json()["ok"] is True
+    (first,) = await books.scheduled(partner)
+    assert (first["status"], first["scheduled"], first["created_by"]) == ("clean", True, "wallet-gateway")
+    await partner.system.caller.put("after-us", owner_ref=OWNER, op="credit", amount="1.00")
+    newest = (await books.scheduled(partner))[0]
+    assert newest["status"] == "breaks"
+    assert [found["step_id"] for found in (await books.shown(newest["id"]))["breaks"]] == ["after-us"]
+    for change, back in (("disable", "enable"), ("freeze", "unfreeze")):
+        count = len(await books.scheduled(partner))
+        if change == "freeze":
+            await books.bench.freeze(partner)
+        else:
+            await books.bench.tenant.owner.post(f"{path}/{change}")
+        assert len(await books.scheduled(partner)) == count
+        await books.bench.tenant.owner.post(f"{path}/{back}", json={"evidence": "x"} if back == "unfreeze" else None)
+        assert len(await books.scheduled(partner)) == count + 1
+
+
+async def test_runs_at_once_of_one_wallet_do_not_read_twice(books: Books) -> None:
+    """Who finds that another has moved on waits, and goes on from there; every break is there once."""
+    partner = await books.bench.connect()
+    for number in range(4):
+        await partner.system.caller.put(f"theirs-{number}", owner_ref=OWNER, op="credit", amount="1.00")
+    begun = [await books.start(partner) for _ in range(3)]
+    await asyncio.gather(*(books.reconciler.work_once() for _ in range(3)))
+    await books.bench.service.rows("UPDATE reconciliations SET due_at = now() WHERE status = 'running'")
+    while await books.reconciler.work_once():
+        pass
+    for run in begun:
+        assert len((await books.shown(run["id"]))["breaks"]) == 4
+    assert len(await books.events(partner)) == 4
+
+
+async def test_a_reconciler_works_by_itself_until_it_is_cancelled(books: Books) -> None:
+    """It looks each second, schedules, and finishes what is due."""
+    partner = await books.bench.connect()
+    begun = await books.start(partner)
+    working = asyncio.create_task(books.reconciler.run())
+    try:
+        async with asyncio.timeout(15):
+            while (await books.shown(begun["id"]))["status"] == "running":
+                pass
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+    assert (await books.shown(begun["id"]))["status"] == "clean"

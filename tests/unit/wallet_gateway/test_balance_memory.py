@@ -1,0 +1,119 @@
+"""What is remembered of balances, and that one fetch serves all who ask at once."""
+
+import asyncio
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from shared import typeids
+from shared.ewp.messages import WalletBalance
+from wallet_gateway.balances.balance import BalanceKey, Snapshot
+from wallet_gateway.balances.cache import BalanceCache
+from wallet_gateway.balances.flights import Flights
+
+
+def _key(owner_ref: str = "a") -> BalanceKey:
+    return BalanceKey(wallet_id=typeids.NO_ID, base_url="https://w.example.com", owner_ref=owner_ref, currency=None)
+
+
+def _snapshot(rows: int) -> Snapshot:
+    now = datetime.now(UTC)
+    balance = WalletBalance(
+        wallet_id="w",
+        owner_ref="a",
+        currency="USD",
+        scale=2,
+        ledger=Decimal(1),
+        available=Decimal(1),
+        held=Decimal(0),
+        as_of=now,
+        version=0,
+    )
+    return Snapshot(balances=[balance] * rows, complete=True, fetched_at=now, fetched_at_seconds=0.0)
+
+
+def test_memory_is_bounded_by_rows_and_the_longest_unused_go_first() -> None:
+    """An empty snapshot counts as one row, and a new one takes the place of the one before."""
+    cache = BalanceCache(rows_max=10)
+    for name in ("a", "b", "c"):
+        cache.put(_key(name), _snapshot(3))
+    cache.get(_key("a"))
+    cache.put(_key("d"), _snapshot(2))
+    assert [name for name in "abcd" if cache.get(_key(name))] == ["a", "c", "d"]
+    for _ in range(20):
+        cache.put(_key("d"), _snapshot(4))
+    assert [name for name in "acd" if cache.get(_key(name))] == ["a", "c", "d"]
+    for number in range(100):
+        cache.put(_key(str(number)), _snapshot(0))
+    assert len(cache) == 10
+    cache.put(_key("huge"), _snapshot(11))
+    assert len(cache) == 0
+
+
+async def test_one_fetch_serves_all_who_ask_at_once() -> None:
+    """Of one key; other keys fetch for themselves, and a later call fetches anew."""
+    flights: Flights[str, int] = Flights()
+    started, release = [0], asyncio.Event()
+
+    async def fetch() -> int:
+        started[0] += 1
+        await release.wait()
+        return started[0]
+
+    calls = [asyncio.create_task(flights.run("a", fetch, join=True)) for _ in range(5)]
+    calls.append(asyncio.create_task(flights.run("b", fetch, join=True)))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    release.set()
+    assert await asyncio.gather(*calls) == [2] * 6
+    assert started == [2]
+    await flights.run("a", fetch, join=True)
+    assert started == [3]
+
+
+async def test_who_wants_it_live_is_never_served_by_a_fetch_that_began_before() -> None:
+    """It waits for that one, and shares the next with whoever came meanwhile."""
+    flights: Flights[str, int] = Flights()
+    started, releases = [0], [asyncio.Event() for _ in range(3)]
+
+    async def fetch() -> int:
+        number = started[0]
+        started[0] += 1
+        await releases[number].wait()
+        return number
+
+    first = asyncio.create_task(flights.run("a", fetch, join=False))
+    await asyncio.sleep(0)
+    later = [asyncio.create_task(flights.run("a", fetch, join=False)) for _ in range(3)]
+    for release in releases:
+        release.set()
+    assert await first == 0
+    assert await asyncio.gather(*later) == [1, 1, 1]
+
+
+async def test_a_fetch_goes_on_without_those_who_asked_and_its_failure_is_theirs_alone() -> None:
+    """One who leaves takes it from nobody; a failure that nobody waits for is no noise, and the next call tries again."""
+    flights: Flights[str, int] = Flights()
+    release = asyncio.Event()
+
+    async def fetch() -> int:
+        await release.wait()
+        return 7
+
+    leaving = asyncio.create_task(flights.run("a", fetch, join=True))
+    staying = asyncio.create_task(flights.run("a", fetch, join=True))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    release.set()
+    assert await staying == 7
+
+    async def fail() -> int:
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        await flights.run("a", fail, join=True)
+    assert await flights.run("a", fetch, join=True) == 7
+    await flights.aclose()
