@@ -19,6 +19,7 @@ from webhook_dispatcher.event_types.data_schema import CheckBudget, DataSchema
 from webhook_dispatcher.event_types.realm_type import is_own_name
 from webhook_dispatcher.events.wire_form import (
     FIELDS,
+    STREAM_FIELDS,
     EventIn,
     decode_batch,
     decode_event,
@@ -189,7 +190,7 @@ def _event(
         raise InvalidEventError("event_too_large", [{"pointer": "", "detail": detail}])
     if not isinstance(document, dict):
         raise InvalidEventError("invalid_event", [{"pointer": "", "detail": "a JSON object is required"}])
-    fields = STREAMFIELDS if decode is decode_stream_event else FIELDS
+    fields = STREAM_FIELDS if decode is decode_stream_event else FIELDS
     code, faults = _check(document, fields)
     if faults:
         raise InvalidEventError(code, faults)

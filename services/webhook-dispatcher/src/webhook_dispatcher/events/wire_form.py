@@ -31,4 +31,4 @@ decode_event = msgspec.json.Decoder(EventIn).decode
 decode_stream_event = msgspec.json.Decoder(StreamEventIn).decode
 decode_batch = msgspec.json.Decoder(BatchIn).decode
 FIELDS = frozenset(EventIn.__struct_fields__)
-STREAMFIELDS = frozenset(StreamEventIn.__struct_fields__)
+STREAM_FIELDS = frozenset(StreamEventIn.__struct_fields__)
