@@ -54,8 +54,10 @@ async def find_state(session: AsyncSession, *, realm: Realm, webhook_id: UUID) -
     statement = text(
         """
         SELECT w.status, w.breaker_opened_at, w.failing_since,
-            (SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE webhook_id = w.id AND status = 'pending' LIMIT :max) p)
-                AS pending,
+            (SELECT count(*) FROM (
+                SELECT 1 FROM deliveries WHERE (webhook_id, id) > (w.id, :start) AND (webhook_id, id) < (w.id, :end)
+                    AND status <> 'in_flight' ORDER BY webhook_id, id LIMIT :max
+            ) waiting) AS pending,
             (SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE webhook_id = w.id AND status = 'in_flight' LIMIT :max) f)
                 AS in_flight,
             (SELECT id FROM deliveries WHERE (webhook_id, id) > (w.id, :start) AND (webhook_id, id) < (w.id, :end)
