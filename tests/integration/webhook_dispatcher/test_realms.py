@@ -25,13 +25,14 @@ DELIVERY_CALLS = [
     Call(method="POST", path="/v1/deliveries/{delivery}/resend"),
     Call(method="POST", path="/v1/deliveries/{delivery}/cancel"),
 ]
+STATS_CALLS = [Call(method="GET", path="/v1/webhooks/{webhook}/stats")]
 RECOVERY_CALLS = [
     Call(method="POST", path="/v1/webhooks/{webhook}/recover", body={"from": "2026-01-01T00:00:00Z"}),
     Call(method="POST", path="/v1/webhooks/{webhook}/recover", body={"from": "2026-01-01T00:00:00Z", "dry_run": True}),
     Call(method="GET", path="/v1/recoveries/{recovery}"),
     Call(method="DELETE", path="/v1/recoveries/{recovery}"),
 ]
-CALLS = [*WEBHOOK_CALLS, *EVENT_CALLS, *DELIVERY_CALLS, *RECOVERY_CALLS]
+CALLS = [*WEBHOOK_CALLS, *EVENT_CALLS, *DELIVERY_CALLS, *STATS_CALLS, *RECOVERY_CALLS]
 MISSING = {
     "webhook": "wh_01jzzzzzzzzzzzzzzzzzzzzzzz",
     "event": "evt_01jzzzzzzzzzzzzzzzzzzzzzzz",
@@ -87,7 +88,7 @@ async def test_a_foreign_object_is_as_one_that_does_not_exist(
 
 async def test_the_owner_reaches_what_strangers_do_not(owned: Owned) -> None:
     """So the table above is not of calls that fail for everybody."""
-    for call in (WEBHOOK_CALLS[0], *EVENT_CALLS, DELIVERY_CALLS[0], RECOVERY_CALLS[2]):
+    for call in (WEBHOOK_CALLS[0], *EVENT_CALLS, DELIVERY_CALLS[0], *STATS_CALLS, RECOVERY_CALLS[2]):
         assert (await call.send(owned.tenant.owner, owned.ids)).status_code == 200
 
 

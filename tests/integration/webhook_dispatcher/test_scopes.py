@@ -40,6 +40,7 @@ CALLS = [
     ("POST", f"/v1/deliveries/{DELIVERY}/resend", "deliveries:resend", 404),
     ("POST", f"/v1/deliveries/{DELIVERY}/cancel", "deliveries:resend", 404),
     ("GET", "/v1/ledger", "deliveries:read", 200),
+    ("GET", f"/v1/webhooks/{WEBHOOK}/stats", "deliveries:read", 404),
     ("POST", f"/v1/webhooks/{WEBHOOK}/recover", "deliveries:resend", 404),
     ("GET", "/v1/recoveries", "deliveries:resend", 200),
     ("GET", f"/v1/recoveries/{RECOVERY}", "deliveries:resend", 404),

@@ -1,15 +1,18 @@
 """The catalogue of built-in event types."""
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import jsonschema_rs
 import pytest
 
 from shared import typeids
+from shared.access import Realm
 from webhook_dispatcher.deliveries.wire_formats import crm_slug
 from webhook_dispatcher.event_types import catalogue
 from webhook_dispatcher.event_types.event_type import EventType
+from webhook_dispatcher.events import operational
 
 APPROVALS = [f"approved.node.{node}" for node in range(1, 11)]
 TABLE = {
@@ -133,3 +136,23 @@ def test_the_ten_approvals_share_one_compiled_schema() -> None:
     assert catalogue.data_schema("kyc.approved.node.1") is catalogue.data_schema("kyc.approved.node.10")
     assert catalogue.data_schema("kyc.rejected") is not catalogue.data_schema("kyc.approved.node.1")
     assert catalogue.data_schema("acme.order") is None
+
+
+def test_what_is_reported_of_webhooks_fits_its_own_schema() -> None:
+    """Causeway keeps the schemas that it asks of others, field by field."""
+    about = operational.Subject(
+        webhook_id=typeids.new_id(), name="n", realm=Realm(tenant_id=typeids.new_id(), environment="live")
+    )
+    now = datetime(2026, 7, 1, tzinfo=UTC)
+    reports = [
+        operational.failing(about, at=now, failing_since=now, failures=10, last_status=None, last_error="refused"),
+        operational.failing(about, at=now, failing_since=now, failures=10, last_status=500, last_error=None),
+        operational.recovered(about, at=now, waiting=3),
+        operational.disabled(about, at=now, reason="gone"),
+    ]
+    for report in reports:
+        kind = catalogue.find(f"webhook.{report.kind}")
+        assert kind is not None
+        data = {"webhook_id": typeids.encode("wh", about.webhook_id), "name": about.name, **report.data}
+        jsonschema_rs.validate(kind.json_schema, data)
+        assert data.keys() == kind.json_schema["properties"].keys()

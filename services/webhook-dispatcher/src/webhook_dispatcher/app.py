@@ -13,6 +13,7 @@ from webhook_dispatcher.recoveries.routes import webhook_router as recover_route
 from webhook_dispatcher.rejected_events.routes import router as rejected_events_router
 from webhook_dispatcher.resources import open_api_resources
 from webhook_dispatcher.settings import Settings
+from webhook_dispatcher.statistics.routes import router as statistics_router
 from webhook_dispatcher.webhooks.routes import router as webhooks_router
 
 __all__ = ["Settings", "create_app"]
@@ -30,6 +31,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         routers=(
             webhooks_router,
             recover_router,
+            statistics_router,
             event_types_router,
             events_router,
             rejected_events_router,

@@ -1,13 +1,13 @@
-"""All SQL of deliveries as callers see them: lists, attempts, resend, cancel. The workers' SQL stands in ``lanes``.
+"""All SQL of deliveries as callers see them: one, its attempts, resend, cancel. Lists: ``search_repository``; workers: ``lanes``.
 
 A delivery is one row of ``deliveries`` while it is outstanding, and one of ``delivery_history`` when it has ended.
 ``held`` is not stored: it is a pending delivery of a webhook that is disabled or has its breaker open, which so costs nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from sqlalchemy import text
@@ -35,10 +35,9 @@ _ALL = f"""
     SELECT id, webhook_id, event, tenant_id, environment, status, attempts, NULL, finished_at, last_status, last_error
     FROM delivery_history
 """  # noqa: S608 - constants
-_SHOWN = """
-    SELECT a.id, a.webhook_id, a.status, a.attempts, a.next_attempt_at, a.finished_at, a.last_status, a.last_error,
-        a.environment, e.event_id, e.type AS event_type, e.subject, e.payload, e.test
-"""
+SHOWN_COLUMNS = """a.id, a.webhook_id, a.status, a.attempts, a.next_attempt_at, a.finished_at, a.last_status,
+    a.last_error, a.environment, e.event_id, e.type AS event_type, e.subject, e.payload, e.test"""
+_SHOWN = f"SELECT {SHOWN_COLUMNS}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,35 +78,6 @@ class Attempt:
     response_headers: list[list[str]] | None
     response_body: bytes | None
     response_truncated: bool
-
-
-_CONDITIONS = {
-    "webhook_id": "a.webhook_id = :webhook_id",
-    "status": "a.status = :status",
-    "event_type": "e.type = :event_type",
-    "subject": "e.subject = :subject",
-    "event": "a.event = :event",
-    "from": "a.id >= :from",
-    "to": "a.id < :to",
-    "before": "a.id < :before",
-    "q": "strpos(lower(concat_ws(' ', e.event_id, e.type, e.subject, a.last_error)), lower(:q)) > 0",
-}
-
-
-async def find_page(
-    session: AsyncSession, *, realm: Realm, filters: Mapping[str, Any], limit: int
-) -> Sequence[Delivery]:
-    """Return up to ``limit`` deliveries of the realm, newest first. ``filters``: see ``_CONDITIONS``; None is no filter."""
-    conditions = ["a.tenant_id = :tenant_id", "a.environment = :environment"]
-    conditions += [_CONDITIONS[name] for name, value in filters.items() if value is not None]
-    statement = text(
-        f"{_SHOWN} FROM ({_ALL}) a JOIN events e ON e.id = a.event"
-        f" WHERE {' AND '.join(conditions)} ORDER BY a.id DESC LIMIT :limit"
-    )
-    values = {"tenant_id": realm.tenant_id, "environment": realm.environment, "limit": limit}
-    for name, value in filters.items():
-        values[name] = typeids.lower_bound(value) if isinstance(value, datetime) else value
-    return [Delivery(**row._mapping) for row in await session.execute(statement, values)]
 
 
 async def find_of_event(session: AsyncSession, *, realm: Realm, event: UUID) -> Sequence[Delivery]:

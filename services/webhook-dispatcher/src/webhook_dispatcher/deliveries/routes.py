@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 from shared import typeids
 from shared.access import Caller, require
 from shared.database import Transaction
-from shared.pagination import Page, page_of
+from shared.pagination import Page, encode_cursor
 from shared.problems import NotFound, problem_responses
 from shared.request_body import StrictRoute
 from webhook_dispatcher.deliveries import repository, schemas, service
@@ -35,9 +35,15 @@ Resources = Annotated[ApiResources, Depends(api_resources)]
 async def list_deliveries(
     caller: Reader, session: Transaction, query: Annotated[schemas.DeliveryListQuery, Query()]
 ) -> Page[schemas.DeliveryOut]:
-    rows = await repository.find_page(session, realm=caller.realm, filters=_filters(query), limit=query.limit + 1)
-    shown = [shown_delivery(row) for row in rows]
-    return page_of(shown, limit=query.limit, position=lambda delivery: delivery.id, item=lambda delivery: delivery)
+    """Newest first. Each page looks at a few thousand deliveries: it may hold fewer than `limit`, or none, and still name a next.
+
+    While `next_cursor` is not null there is more to look through.
+    """
+    found = await service.search(
+        session, caller.realm, filters=_filters(query), before=query.position, limit=query.limit
+    )
+    cursor = None if found.reach is None else encode_cursor(found.reach)
+    return Page(data=[shown_delivery(item) for item in found.deliveries], next_cursor=cursor)
 
 
 @router.get("/{delivery_id}", responses=problem_responses(NotFound), summary="Show a delivery with every attempt")
@@ -95,11 +101,11 @@ def _filters(query: schemas.DeliveryListQuery) -> Mapping[str, Any]:
         "webhook_id": query.webhook_id,
         "status": query.status,
         "event_type": query.event_type,
+        "event_id": query.event_id,
         "subject": query.subject,
         "from": query.from_,
         "to": query.to,
         "q": query.q,
-        "before": query.position,
     }
 
 

@@ -83,10 +83,18 @@ class DeliveryListQuery(PageQuery):
     webhook_id: WebhookId | None = None
     status: Status | None = None
     event_type: Annotated[str | None, Field(max_length=128)] = None
+    event_id: Annotated[str | None, Field(max_length=128)] = None
     subject: Annotated[str | None, Field(max_length=256)] = None
     from_: Annotated[FilterTime | None, Field(alias="from")] = None
     to: FilterTime | None = None
-    q: Annotated[str | None, Field(max_length=128, description="Part of event id, type, subject or error.")] = None
+    q: Annotated[
+        str | None,
+        Field(
+            max_length=128,
+            description="A complete delivery or event id, which finds just that; or part of an event id, type, subject, error"
+            " or answer.",
+        ),
+    ] = None
 
 
 class LedgerQuery(BaseModel):

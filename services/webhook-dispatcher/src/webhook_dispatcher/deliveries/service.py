@@ -1,6 +1,7 @@
 """Rules of deliveries as callers act on them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -9,7 +10,7 @@ from shared import typeids
 from shared.access import Caller, Realm
 from shared.problems import NotFound
 from webhook_dispatcher.audit import repository as audit
-from webhook_dispatcher.deliveries import repository
+from webhook_dispatcher.deliveries import repository, search_repository
 from webhook_dispatcher.deliveries.errors import (
     DeliveryInFlight,
     DeliveryNotCancellable,
@@ -19,6 +20,8 @@ from webhook_dispatcher.deliveries.errors import (
 )
 from webhook_dispatcher.deliveries.repository import Attempt, Delivery, LedgerCounts
 from webhook_dispatcher.deliveries.schemas import LedgerOut
+from webhook_dispatcher.deliveries.search_repository import Found
+from webhook_dispatcher.events import repository as events
 from webhook_dispatcher.webhooks import repository as webhooks
 from webhook_dispatcher.webhooks.errors import WebhookDisabled
 
@@ -27,6 +30,36 @@ async def show(session: AsyncSession, realm: Realm, delivery_id: UUID) -> tuple[
     """Return a delivery with its attempts; raises NotFound."""
     delivery = await _find(session, realm, delivery_id)
     return delivery, await repository.find_attempts(session, delivery_id=delivery_id)
+
+
+async def search(
+    session: AsyncSession, realm: Realm, *, filters: Mapping[str, Any], before: UUID | None, limit: int
+) -> Found:
+    """Return a page of deliveries; ``reach`` is where the next one goes on, None at the end.
+
+    ``q`` that is a complete id of an event or a delivery finds just that, however old it is.
+    """
+    narrowed = dict(filters)
+    event_id, q = narrowed.pop("event_id"), narrowed.get("q")
+    if event_id is not None:
+        narrowed["event"] = await events.find_row_id(session, realm=realm, event_id=event_id) or typeids.NO_ID
+    if q is not None and (delivery_id := _delivery_id(q)) is not None:
+        narrowed |= {"q": None, "delivery": delivery_id}
+    elif q is not None and event_id is None:
+        event = await events.find_row_id(session, realm=realm, event_id=q)
+        narrowed |= {"q": None, "event": event} if event else {}
+    found = await search_repository.find_page(session, realm=realm, filters=narrowed, before=before, limit=limit + 1)
+    if len(found.deliveries) <= limit:
+        return found
+    shown = found.deliveries[:limit]
+    return Found(deliveries=shown, reach=shown[-1].id)
+
+
+def _delivery_id(text: str) -> UUID | None:
+    try:
+        return typeids.decode("dlv", text)
+    except typeids.MalformedIdError:
+        return None
 
 
 async def resend(session: AsyncSession, caller: Caller, delivery_id: UUID) -> Delivery:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-import msgspec
 import orjson
 
 from shared import strict_json, typeids
@@ -18,6 +17,14 @@ from shared.problems import PointedError
 from webhook_dispatcher.event_types import catalogue
 from webhook_dispatcher.event_types.data_schema import CheckBudget, DataSchema
 from webhook_dispatcher.event_types.realm_type import is_own_name
+from webhook_dispatcher.events.wire_form import (
+    FIELDS,
+    STREAM_FIELDS,
+    EventIn,
+    decode_batch,
+    decode_event,
+    decode_stream_event,
+)
 
 EVENT_BYTES_MAX = 1024 * 1024
 BATCH_BYTES_MAX = 16 * 1024 * 1024
@@ -75,35 +82,6 @@ class Event:
     """The trace it belongs to, see ``tracing``."""
 
 
-class _EventIn(msgspec.Struct, forbid_unknown_fields=True):
-    """The wire form of ``POST /v1/events``. Types are checked by hand, so that every fault has a pointer."""
-
-    type: msgspec.Raw = msgspec.Raw()
-    data: msgspec.Raw = msgspec.Raw()
-    id: msgspec.Raw = msgspec.Raw()
-    subject: msgspec.Raw = msgspec.Raw()
-    occurred_at: msgspec.Raw = msgspec.Raw()
-    ordering_key: msgspec.Raw = msgspec.Raw()
-
-
-class _StreamEventIn(_EventIn, forbid_unknown_fields=True):
-    """The same on the stream, where no credential names the realm."""
-
-    tenant_id: msgspec.Raw = msgspec.Raw()
-    environment: msgspec.Raw = msgspec.Raw()
-
-
-class _BatchIn(msgspec.Struct, forbid_unknown_fields=True):
-    events: list[msgspec.Raw]
-
-
-_decode_event = msgspec.json.Decoder(_EventIn).decode
-_decode_stream_event = msgspec.json.Decoder(_StreamEventIn).decode
-_decode_batch = msgspec.json.Decoder(_BatchIn).decode
-_FIELDS = frozenset(_EventIn.__struct_fields__)
-_STREAM_FIELDS = frozenset(_StreamEventIn.__struct_fields__)
-
-
 def parse_published(body: bytes, *, realm: Realm, now: datetime) -> list[Event]:
     """Read the body of ``POST /v1/events``: one event, or ``{"events": […]}`` with up to 1 000.
 
@@ -113,7 +91,7 @@ def parse_published(body: bytes, *, realm: Realm, now: datetime) -> list[Event]:
     if not isinstance(document, dict):
         raise InvalidEventError("invalid_event", [{"pointer": "", "detail": "a JSON object is required"}])
     if "events" not in document:
-        return [_event(_decode_event, body, document, realm=realm, now=now, default_id=None)]
+        return [_event(decode_event, body, document, realm=realm, now=now, default_id=None)]
     items = document["events"]
     if not isinstance(items, list) or not 1 <= len(items) <= BATCH_EVENTS_MAX:
         raise InvalidEventError(
@@ -125,12 +103,12 @@ def parse_published(body: bytes, *, realm: Realm, now: datetime) -> list[Event]:
     events: list[Event] = []
     faults: list[InvalidEventError] = []
     budget = CheckBudget()
-    for index, (raw, item) in enumerate(zip(_decode_batch(body).events, items, strict=True)):
+    for index, (raw, item) in enumerate(zip(decode_batch(body).events, items, strict=True)):
         place = f"/events/{index}"
         try:
             events.append(
                 _event(
-                    _decode_event,
+                    decode_event,
                     bytes(raw),
                     item,
                     realm=realm,
@@ -164,7 +142,7 @@ def parse_streamed(body: bytes, *, default_id: str, now: datetime) -> Event:
     if environment not in ("live", "test"):
         raise InvalidEventError("invalid_event", [_fault("environment", "live or test")])
     realm = Realm(tenant_id=tenant_id, environment=environment)
-    return _event(_decode_stream_event, body, document, realm=realm, now=now, default_id=default_id)
+    return _event(decode_stream_event, body, document, realm=realm, now=now, default_id=default_id)
 
 
 def make_payload(
@@ -197,7 +175,7 @@ def _loads(body: bytes) -> object:
 
 
 def _event(
-    decode: Callable[[bytes], _EventIn],
+    decode: Callable[[bytes], EventIn],
     raw: bytes,
     document: object,
     *,
@@ -212,7 +190,7 @@ def _event(
         raise InvalidEventError("event_too_large", [{"pointer": "", "detail": detail}])
     if not isinstance(document, dict):
         raise InvalidEventError("invalid_event", [{"pointer": "", "detail": "a JSON object is required"}])
-    fields = _STREAM_FIELDS if decode is _decode_stream_event else _FIELDS
+    fields = STREAM_FIELDS if decode is decode_stream_event else FIELDS
     code, faults = _check(document, fields)
     if faults:
         raise InvalidEventError(code, faults)

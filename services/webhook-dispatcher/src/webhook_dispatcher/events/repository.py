@@ -1,19 +1,16 @@
-"""All SQL of events: accepting them (one statement, one round trip) and reading them."""
+"""All SQL of events: accepting them (one statement, one round trip) and finding one; lists in ``search_repository``."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from shared import typeids
 from shared.access import Realm
 from webhook_dispatcher.events.event import Event
 from webhook_dispatcher.events.fan_out import Candidate, RealmWebhooks, Subscription
-from webhook_dispatcher.events.settled import SettledPosition
 
 # One statement: the realm's revisions are compared, the keys decide which events are new, and what they owe is written.
 # Keys are inserted in their order, so that two batches never wait for one another in a circle; deliveries in that of their
@@ -212,7 +209,7 @@ async def insert_test_event(session: AsyncSession, *, event: Event, webhook_id: 
     )
 
 
-_EVENT_COLUMNS = (
+EVENT_COLUMNS = (
     "id, event_id, environment, type, subject, occurred_at, payload, matched, test, transaction, redacted_at"
 )
 
@@ -220,7 +217,7 @@ _EVENT_COLUMNS = (
 async def find(session: AsyncSession, *, realm: Realm, event_id: str) -> StoredEvent | None:
     """Return an event of the realm by its id."""
     statement = text(
-        f"SELECT {_EVENT_COLUMNS} FROM events WHERE id = (SELECT id FROM event_keys"  # noqa: S608 - names are ours
+        f"SELECT {EVENT_COLUMNS} FROM events WHERE id = (SELECT id FROM event_keys"  # noqa: S608 - names are ours
         " WHERE tenant_id = :tenant_id AND environment = :environment AND event_id = :event_id)"
     )
     values = {"tenant_id": realm.tenant_id, "environment": realm.environment, "event_id": event_id}
@@ -228,57 +225,11 @@ async def find(session: AsyncSession, *, realm: Realm, event_id: str) -> StoredE
     return None if row is None else StoredEvent(**row._mapping)
 
 
-async def find_page(
-    session: AsyncSession, *, realm: Realm, filters: Mapping[str, Any], before: UUID | None, limit: int
-) -> Sequence[StoredEvent]:
-    """Return up to ``limit`` events of the realm, newest first. ``filters``: type, subject, from, to, q."""
-    onward = "true" if before is None else "id < :before"
-    return await _find(
-        session, realm=realm, filters=filters, onward=onward, order="id DESC", values={"before": before, "limit": limit}
-    )
-
-
-async def find_settled(
-    session: AsyncSession, *, realm: Realm, filters: Mapping[str, Any], after: SettledPosition, limit: int
-) -> Sequence[StoredEvent]:
-    """Return up to ``limit`` events of the realm after a position, in the order in which they became settled.
-
-    An id is taken before its commit, so in the order of ids an event could appear behind a reader. Here only transactions
-    older than every one that still runs are read: nothing can appear among them any more, and what is committed later has
-    a greater number. A transaction that runs long makes readers wait for what came after it; it makes them lose nothing.
-    """
-    onward = (
-        "(transaction, id) > (:after_transaction, :after_id)"
-        " AND transaction < CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)"
-    )
-    values = {"after_transaction": after.transaction, "after_id": after.id, "limit": limit}
-    return await _find(session, realm=realm, filters=filters, onward=onward, order="transaction, id", values=values)
-
-
-async def _find(
-    session: AsyncSession,
-    *,
-    realm: Realm,
-    filters: Mapping[str, Any],
-    onward: str,
-    order: str,
-    values: Mapping[str, Any],
-) -> Sequence[StoredEvent]:
-    conditions = ["tenant_id = :tenant_id", "environment = :environment", onward]
-    conditions += [_CONDITIONS[name] for name, value in filters.items() if value is not None]
+async def find_row_id(session: AsyncSession, *, realm: Realm, event_id: str) -> UUID | None:
+    """Return the row of an event id of the realm."""
     statement = text(
-        f"SELECT {_EVENT_COLUMNS} FROM events WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT :limit"  # noqa: S608 - constants
+        "SELECT id FROM event_keys WHERE tenant_id = :tenant_id AND environment = :environment AND event_id = :event_id"
     )
-    bound = {"tenant_id": realm.tenant_id, "environment": realm.environment, **values}
-    for name, value in filters.items():
-        bound[name] = typeids.lower_bound(value) if isinstance(value, datetime) else value
-    return [StoredEvent(**row._mapping) for row in await session.execute(statement, bound)]
-
-
-_CONDITIONS = {
-    "type": "type = :type",
-    "subject": "subject = :subject",
-    "from": "id >= :from",
-    "to": "id < :to",
-    "q": "strpos(lower(concat_ws(' ', event_id, type, subject)), lower(:q)) > 0",
-}
+    values = {"tenant_id": realm.tenant_id, "environment": realm.environment, "event_id": event_id}
+    row_id: UUID | None = (await session.execute(statement, values)).scalar_one_or_none()
+    return row_id

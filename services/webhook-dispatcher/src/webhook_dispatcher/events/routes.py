@@ -19,7 +19,7 @@ from webhook_dispatcher import examples
 from webhook_dispatcher.deliveries import repository as deliveries
 from webhook_dispatcher.deliveries.routes import shown_delivery
 from webhook_dispatcher.event_types.errors import UnknownEventType
-from webhook_dispatcher.events import repository, schemas
+from webhook_dispatcher.events import repository, schemas, search_repository
 from webhook_dispatcher.events.errors import DataBreaksSchema, InvalidEvent, TooManyDeliveries
 from webhook_dispatcher.events.event import BATCH_BYTES_MAX, data_of
 from webhook_dispatcher.events.settled import SettledPosition
@@ -106,6 +106,8 @@ async def list_events(
 ) -> Response:
     """Newest first; with `after`, oldest first from that cursor: follow `next_cursor` to read all since then.
 
+    Each page looks at a few thousand events: one with filters may hold fewer than `limit`, or none, and still name a next.
+
     With `after`, an event appears once no write that began before its own still runs, usually at once: so what is committed
     late never appears behind a cursor.
     """
@@ -161,22 +163,31 @@ def _filters(query: schemas.EventListQuery) -> Mapping[str, Any]:
 
 
 async def _newest(session: AsyncSession, caller: Caller, query: schemas.EventListQuery) -> Mapping[str, Any]:
-    rows = await repository.find_page(
-        session, realm=caller.realm, filters=_filters(query), before=query.position, limit=query.limit + 1
+    filters = dict(_filters(query))
+    if query.q is not None:
+        event = await repository.find_row_id(session, realm=caller.realm, event_id=query.q)
+        filters |= {"q": None, "event": event} if event else {}
+    found = await search_repository.find_page(
+        session, realm=caller.realm, filters=filters, before=query.position, limit=query.limit + 1
     )
-    shown = rows[: query.limit]
-    next_cursor = encode_cursor(shown[-1].id) if len(rows) > len(shown) else None
-    return {"data": [_shown(row) for row in shown], "next_cursor": next_cursor}
+    shown = found.events[: query.limit]
+    reach = found.reach.id if found.reach else None
+    if len(found.events) > len(shown):
+        reach = shown[-1].id
+    return {"data": [_shown(row) for row in shown], "next_cursor": encode_cursor(reach) if reach else None}
 
 
 async def _settled(session: AsyncSession, caller: Caller, query: schemas.EventListQuery) -> Mapping[str, Any]:
     """Give a cursor with the last page too: reading onward never ends, and there the next events will appear."""
     after = SettledPosition.from_cursor(query.after or "")
-    rows = await repository.find_settled(
+    found = await search_repository.find_settled(
         session, realm=caller.realm, filters=_filters(query), after=after, limit=query.limit
     )
-    last = SettledPosition(transaction=rows[-1].transaction, id=rows[-1].id).cursor() if rows else query.after
-    return {"data": [_shown(row) for row in rows], "next_cursor": last or None}
+    rows = found.events
+    last = SettledPosition(transaction=rows[-1].transaction, id=rows[-1].id) if rows else None
+    if len(rows) < query.limit and found.reach is not None:
+        last = found.reach
+    return {"data": [_shown(row) for row in rows], "next_cursor": last.cursor() if last else (query.after or None)}
 
 
 def _shown(event: repository.StoredEvent) -> dict[str, Any]:

@@ -76,7 +76,12 @@ class EventListQuery(PageQuery):
     subject: Annotated[str | None, Field(max_length=256)] = None
     from_: Annotated[FilterTime | None, Field(alias="from")] = None
     to: FilterTime | None = None
-    q: Annotated[str | None, Field(max_length=128, description="Part of id, type or subject.")] = None
+    q: Annotated[
+        str | None,
+        Field(
+            max_length=128, description="A complete id, which finds just that event; or part of an id, type or subject."
+        ),
+    ] = None
     after: Annotated[
         str | None,
         Field(

@@ -13,6 +13,7 @@ from sqlalchemy.types import Text
 
 from shared import typeids
 from shared.access import Realm
+from webhook_dispatcher.walk_repository import walk_indexes
 
 RecoveryStatus = Literal["pending", "running", "completed", "cancelled"]
 EndedStatus = Literal["failed", "cancelled", "delivered"]
@@ -24,6 +25,9 @@ ARRAYS = (bindparam("statuses", type_=ARRAY(Text)), bindparam("event_types", typ
 
 # What was not delivered has an index of its own, which serves only if the condition stands in the statement.
 _UNDELIVERED = "h.status <> 'delivered' AND"
+# A range of rows, see ``walk_repository``.
+OF_WEBHOOK = """(h.webhook_id, h.id) > (:webhook_id, :{after}) AND (h.webhook_id, h.id) < (:webhook_id, :until)
+    ORDER BY h.webhook_id, h.id"""
 OF_TYPE = """(CAST(:event_types AS text[]) IS NULL OR EXISTS (
     SELECT 1 FROM unnest(CAST(:event_types AS text[])) AS wanted (selector)
     WHERE selector IN ('*', e.type) OR (right(selector, 2) = '.*' AND starts_with(e.type, left(selector, -1)))))"""
@@ -75,24 +79,23 @@ class Recovery:
     finished_at: datetime | None
 
 
-async def count_matches(session: AsyncSession, *, realm: Realm, selection: Selection, scan_max: int) -> Matches:
-    """Count what a selection has, looking at no more than ``scan_max`` ended deliveries."""
+async def count_matches(session: AsyncSession, *, selection: Selection, scan_max: int) -> Matches:
+    """Count what a selection of a webhook of the caller's has, looking at no more than ``scan_max`` ended deliveries."""
     statement = text(
         f"""
         WITH scanned AS MATERIALIZED (
             SELECT h.event, h.status FROM delivery_history h
-            WHERE {index_condition(selection.statuses)} h.webhook_id = :webhook_id AND h.id > :since AND h.id < :until
-              AND h.tenant_id = :tenant_id AND h.environment = :environment AND h.finished_at <= now()
-            ORDER BY h.id LIMIT :scan_max
+            WHERE {index_condition(selection.statuses)} {OF_WEBHOOK.format(after="since")} LIMIT :scan_max
         )
         SELECT count(*) FILTER (WHERE e.redacted_at IS NULL) AS sendable,
             count(*) FILTER (WHERE e.redacted_at IS NOT NULL) AS redacted,
             (SELECT count(*) FROM scanned) AS scanned
-        FROM scanned s JOIN events e ON e.id = s.event
+        FROM scanned s CROSS JOIN LATERAL (SELECT type, redacted_at FROM events WHERE id = s.event OFFSET 0) e
         WHERE s.status = ANY(:statuses) AND {OF_TYPE}
         """  # noqa: S608 - constants
     ).bindparams(*ARRAYS)
-    values = {**_selected(selection), **_of(realm), "scan_max": scan_max}
+    values = {**_selected(selection), "scan_max": scan_max}
+    await walk_indexes(session)
     row = (await session.execute(statement, values)).one()
     return Matches(sendable=row.sendable, redacted=row.redacted, is_minimum=row.scanned == scan_max)
 

@@ -40,7 +40,7 @@ async def preview(session: AsyncSession, realm: Realm, selection: Selection) -> 
     """Count what would be sent again; raises NotFound."""
     if await webhooks.find(session, realm=realm, webhook_id=selection.webhook_id) is None:
         raise NotFound
-    return await repository.count_matches(session, realm=realm, selection=selection, scan_max=COUNTED_MAX)
+    return await repository.count_matches(session, selection=selection, scan_max=COUNTED_MAX)
 
 
 async def start(session: AsyncSession, caller: Caller, selection: Selection) -> Recovery:
@@ -52,7 +52,7 @@ async def start(session: AsyncSession, caller: Caller, selection: Selection) -> 
         raise WebhookDisabled
     if await repository.count_active(session, webhook_id=webhook.id) >= ACTIVE_MAX:
         raise RecoveryLimitReached
-    matches = await repository.count_matches(session, realm=caller.realm, selection=selection, scan_max=COUNTED_MAX)
+    matches = await repository.count_matches(session, selection=selection, scan_max=COUNTED_MAX)
     recovery = await repository.insert(
         session,
         recovery_id=typeids.new_id(),

@@ -14,7 +14,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared import typeids
 from webhook_dispatcher.deliveries.repository import ENDED_COLUMNS
-from webhook_dispatcher.recoveries.repository import ACTIVE, ARRAYS, COLUMNS, OF_TYPE, Recovery, index_condition
+from webhook_dispatcher.recoveries.repository import (
+    ACTIVE,
+    ARRAYS,
+    COLUMNS,
+    OF_TYPE,
+    OF_WEBHOOK,
+    Recovery,
+    index_condition,
+)
+from webhook_dispatcher.walk_repository import walk_indexes
 
 _ENDED = ", ".join(ENDED_COLUMNS)
 
@@ -80,16 +89,17 @@ async def take_back(session: AsyncSession, recovery: Recovery, *, batch: int, sc
         f"""
         WITH scanned AS MATERIALIZED (
             SELECT h.id, h.event, h.status = ANY(:statuses) AND h.finished_at <= :asked_at AS wanted FROM delivery_history h
-            WHERE {index_condition(recovery.statuses)} h.webhook_id = :webhook_id AND h.id > :position AND h.id < :until
-            ORDER BY h.id LIMIT :scan_max
+            WHERE {index_condition(recovery.statuses)} {OF_WEBHOOK.format(after="position")} LIMIT :scan_max
         ), judged AS MATERIALIZED (
-            SELECT s.id, e.redacted_at IS NULL AS sendable FROM scanned s JOIN events e ON e.id = s.event
-            WHERE s.wanted AND {OF_TYPE}
-            ORDER BY s.id LIMIT :batch
-            FOR SHARE OF e
+            SELECT s.id, s.event FROM scanned s CROSS JOIN LATERAL (SELECT type FROM events WHERE id = s.event OFFSET 0) e
+            WHERE s.wanted AND {OF_TYPE} ORDER BY s.id LIMIT :batch
+        ), sendable AS MATERIALIZED (
+            SELECT j.id FROM judged j CROSS JOIN LATERAL (
+                SELECT redacted_at FROM events WHERE id = j.event OFFSET 0 FOR SHARE
+            ) e WHERE e.redacted_at IS NULL
         ), moved AS (
-            DELETE FROM delivery_history h USING judged j WHERE h.id = j.id AND j.sendable
-            RETURNING {", ".join(f"h.{name}" for name in ENDED_COLUMNS)}
+            DELETE FROM delivery_history WHERE id = ANY (ARRAY(SELECT id FROM sendable)) AND id > :position AND id < :until
+            RETURNING {_ENDED}
         ), made AS (
             INSERT INTO deliveries ({_ENDED}, next_attempt_at)
             SELECT {_ENDED}, clock_timestamp() FROM moved ORDER BY id
@@ -111,6 +121,7 @@ async def take_back(session: AsyncSession, recovery: Recovery, *, batch: int, sc
         "batch": batch,
         "scan_max": scan_max,
     }
+    await walk_indexes(session)
     row = (await session.execute(statement, values)).one()
     last_scanned = row.last_scanned if row.scanned == scan_max else None
     position = row.last_judged if row.judged == batch else last_scanned

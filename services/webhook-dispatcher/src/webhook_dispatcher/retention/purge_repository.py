@@ -14,9 +14,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared import typeids
 from shared.access import Realm
+from webhook_dispatcher.walk_repository import walk_indexes
 
 PARENTS = ("events", "delivery_history", "attempts")
 START = UUID(int=0)
+# A range of rows, see ``walk_repository``.
+_OF_REALM = """
+    (tenant_id, environment, id) > (:tenant_id, :environment, :after)
+    AND (tenant_id, environment, id) < (:tenant_id, :environment, :before)
+    ORDER BY tenant_id, environment, id"""
 
 
 class TakenMeanwhileError(Exception):
@@ -113,30 +119,33 @@ async def purge(session: AsyncSession, *, realm: Realm | None, before: datetime,
 
     Events with an outstanding delivery stay whole. Raises TakenMeanwhileError.
     """
-    of_realm = "AND tenant_id = :tenant_id AND environment = :environment" if realm else ""
+    walked = _OF_REALM if realm else "id > :after AND id < :before ORDER BY id"
     statement = text(
         f"""
         WITH scanned AS MATERIALIZED (
-            SELECT id, tenant_id, environment, event_id FROM events
-            WHERE id > :after AND id < :before {of_realm} ORDER BY id LIMIT :limit
+            SELECT id, tenant_id, environment, event_id FROM events WHERE {walked} LIMIT :limit
         ), old AS MATERIALIZED (
             SELECT * FROM scanned s WHERE NOT EXISTS (
                 SELECT 1 FROM deliveries d
-                WHERE d.id >= leading_floor(s.id) AND d.id <= leading_ceiling(s.id) AND d.event = s.id
+                WHERE d.id >= leading_floor(s.id) AND d.id <= leading_ceiling(s.id) AND d.event = s.id OFFSET 0
             )
         ), expected AS MATERIALIZED (
-            SELECT h.id FROM old JOIN delivery_history h
-                ON h.id >= leading_floor(old.id) AND h.id <= leading_ceiling(old.id) AND h.event = old.id
-            WHERE h.id > :after_floor AND h.id < :before
+            SELECT h.id FROM old CROSS JOIN LATERAL (
+                SELECT id FROM delivery_history
+                WHERE id >= leading_floor(old.id) AND id <= leading_ceiling(old.id) AND event = old.id
+                  AND id > :after_floor AND id < :before OFFSET 0
+            ) h
         ), ended AS (
-            DELETE FROM delivery_history h USING expected x WHERE h.id = x.id RETURNING h.id
+            DELETE FROM delivery_history WHERE id = ANY (ARRAY(SELECT id FROM expected))
+              AND id > :after_floor AND id < :before RETURNING id
         ), noted AS (
-            DELETE FROM attempts a USING expected x WHERE a.delivery_id = x.id
+            DELETE FROM attempts WHERE delivery_id = ANY (ARRAY(SELECT id FROM expected))
+              AND delivery_id > :after_floor AND delivery_id < :before
         ), forgotten AS (
             DELETE FROM event_keys k USING old
             WHERE k.tenant_id = old.tenant_id AND k.environment = old.environment AND k.event_id = old.event_id AND k.id = old.id
         ), gone AS (
-            DELETE FROM events e USING old WHERE e.id = old.id RETURNING e.id
+            DELETE FROM events WHERE id = ANY (ARRAY(SELECT id FROM old)) AND id > :after AND id < :before RETURNING id
         )
         SELECT (SELECT count(*) FROM expected) AS expected, (SELECT count(*) FROM ended) AS ended,
             (SELECT count(*) FROM gone) AS events, (SELECT count(*) FROM scanned) AS scanned,
@@ -150,6 +159,7 @@ async def purge(session: AsyncSession, *, realm: Realm | None, before: datetime,
         "limit": limit,
         **({"tenant_id": realm.tenant_id, "environment": realm.environment} if realm else {}),
     }
+    await walk_indexes(session)
     row = (await session.execute(statement, values)).one()
     if row.ended != row.expected:
         raise TakenMeanwhileError

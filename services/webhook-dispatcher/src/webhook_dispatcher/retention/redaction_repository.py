@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared import typeids
 from shared.access import Realm
+from webhook_dispatcher.walk_repository import walk_indexes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +37,16 @@ async def lock_next(session: AsyncSession, realm: Realm, *, before: datetime, li
     statement = text(
         f"""
         SELECT {_COLUMNS} FROM events e
-        WHERE e.tenant_id = :tenant_id AND e.environment = :environment AND e.id < :before AND e.id > (
-            SELECT redacted_up_to FROM retention_policies WHERE tenant_id = :tenant_id AND environment = :environment
-        )
-        ORDER BY e.id LIMIT :limit FOR UPDATE
+        WHERE (e.tenant_id, e.environment, e.id) > (:tenant_id, :environment, (
+                SELECT redacted_up_to FROM retention_policies
+                WHERE tenant_id = :tenant_id AND environment = :environment
+            ))
+            AND (e.tenant_id, e.environment, e.id) < (:tenant_id, :environment, :before)
+        ORDER BY e.tenant_id, e.environment, e.id LIMIT :limit FOR UPDATE
         """  # noqa: S608 - constants
     )
     values = {**_of(realm), "before": typeids.lower_bound(before), "limit": limit}
+    await walk_indexes(session)
     return [Due(**row._mapping) for row in await session.execute(statement, values)]
 
 
@@ -72,16 +76,19 @@ async def redact(session: AsyncSession, realm: Realm, *, due: Sequence[Due], pay
         ), quiet AS MATERIALIZED (
             SELECT * FROM asked WHERE NOT EXISTS (
                 SELECT 1 FROM deliveries d
-                WHERE d.id >= leading_floor(asked.id) AND d.id <= leading_ceiling(asked.id) AND d.event = asked.id
+                WHERE d.id >= leading_floor(asked.id) AND d.id <= leading_ceiling(asked.id) AND d.event = asked.id OFFSET 0
             )
         ), redacted AS (
             UPDATE events e SET payload = quiet.payload, redacted_at = now() FROM quiet
             WHERE e.id = quiet.id AND e.redacted_at IS NULL RETURNING e.id
         ), ended AS MATERIALIZED (
-            SELECT h.id FROM quiet JOIN delivery_history h
-                ON h.id >= leading_floor(quiet.id) AND h.id <= leading_ceiling(quiet.id) AND h.event = quiet.id
+            SELECT h.id FROM quiet CROSS JOIN LATERAL (
+                SELECT id FROM delivery_history
+                WHERE id >= leading_floor(quiet.id) AND id <= leading_ceiling(quiet.id) AND event = quiet.id OFFSET 0
+            ) h
         ), emptied AS (
-            UPDATE attempts a SET request_body = NULL, response_body = NULL FROM ended WHERE a.delivery_id = ended.id
+            UPDATE attempts SET request_body = NULL, response_body = NULL
+            WHERE delivery_id = ANY (ARRAY(SELECT id FROM ended))
         ), done AS (
             DELETE FROM postponed_redactions p USING quiet
             WHERE p.tenant_id = :tenant_id AND p.environment = :environment AND p.event = quiet.id

@@ -1,0 +1,1 @@
+"""Statistics of a webhook: how its deliveries went lately, and what waits for it."""
