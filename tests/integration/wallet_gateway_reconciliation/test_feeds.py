@@ -6,7 +6,7 @@ import pytest
 
 from support.reconciliation_books import Books
 from support.transfer_bench import OWNER
-from wallet_gateway.reconciliation import feed, reconciler
+from wallet_gateway.reconciliation import feed, feed_repository, reconciler
 
 
 async def test_a_feed_is_read_in_pages_and_from_where_it_was_left(
@@ -101,6 +101,23 @@ async def test_runs_at_once_of_one_wallet_do_not_read_twice(books: Books) -> Non
     for run in begun:
         assert len((await books.shown(run["id"]))["breaks"]) == 4
     assert len(await books.events(partner)) == 4
+
+
+async def test_a_position_is_moved_by_one_of_two_who_read(books: Books) -> None:
+    """The other is told, keeps nothing, and never moves it backwards."""
+    partner = await books.bench.connect()
+    database = books.bench.service.resources.database
+    nowhere, far = feed.Position(), feed.Position(seq=9, step_id="t-9", state="committed")
+    near = feed.Position(seq=2, step_id="t-2", state="committed")
+    stored = []
+    for reached in (far, near):
+        async with database.transaction() as session:
+            stored.append(
+                await feed_repository.store(session, wallet_id=partner.id, before=nowhere, reached=reached, entries=[])
+            )
+    assert stored == [True, False]
+    async with database.transaction() as session:
+        assert (await feed_repository.position_of(session, wallet_id=partner.id)).seq == 9
 
 
 async def test_a_reconciler_works_by_itself_until_it_is_cancelled(books: Books) -> None:

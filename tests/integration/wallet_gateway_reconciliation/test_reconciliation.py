@@ -104,6 +104,9 @@ async def test_what_is_under_way_is_not_held_against_anybody(books: Books) -> No
     moved = await books.bench.move(home, partner)
     pending = "UPDATE transfers SET status = 'manual_review', ended_at = NULL, due_at = NULL WHERE id = :id"
     await _alter(books, pending, moved)
+    await _alter(books, "UPDATE transfers SET created_at = created_at - interval '1 hour' WHERE id = :id", moved)
+    began = "UPDATE transfer_steps SET begun_at = begun_at - interval '1 hour' WHERE transfer_id = :id"
+    await _alter(books, began, moved)
     await _alter(
         books, "UPDATE transfer_steps SET outcome = 'not_applied' WHERE transfer_id = :id AND kind = 'credit'", moved
     )

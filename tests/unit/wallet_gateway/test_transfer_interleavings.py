@@ -130,6 +130,7 @@ class Interleavings(RuleBasedStateMachine):
         for transfer in self.world.transfers:
             refused_refund = any(done.kind is StepKind.REFUND for done in transfer.course.done)
             assert transfer.status != "manual_review" or self.reviewed_rightly or refused_refund, transfer
+        self.world.resolve_credits_in_doubt()
 
     def _pending(self) -> list[ModelTransfer]:
         return [item for item in self.world.transfers if item.status == "pending"]
