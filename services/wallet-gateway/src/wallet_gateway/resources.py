@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from shared.access import AccessClient, Verifier
 from shared.database import Database
 from shared.egress import AddressPolicy, EgressClient
-from shared.event_publishing import EventPublisher
+from shared.publisher import HttpPublisher
 from shared.queue import open_queue
 from shared.sealing import SealingKeyring
 from wallet_gateway.balances.cache import BalanceCache
@@ -183,7 +183,7 @@ async def open_engine_parts(settings: Settings, registry: CollectorRegistry) -> 
         notices = BreakerNotices(database)
         stack.push_async_callback(notices.settle)
         wallets = await stack.enter_async_context(open_wallet_access(settings, notices))
-        publisher = EventPublisher.open(settings.dispatcher_url, settings.publisher_key)
+        publisher = HttpPublisher.open(settings.dispatcher_url, settings.publisher_key)
         stack.push_async_callback(publisher.aclose)
         yield EngineParts(
             settings=settings,

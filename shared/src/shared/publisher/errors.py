@@ -18,4 +18,14 @@ class EventRefusedError(PublishError):
 
 
 class PublisherUnavailableError(PublishError):
-    """It may or may not have been accepted. The same event may be sent again at any time: its id makes that harmless."""
+    """It may or may not have been accepted. The same event may be sent again at any time: its id makes that harmless.
+
+    ``code`` is stable: the kind of failure, or ``http_<status>``. ``may_pass``: the same request may succeed soon; otherwise
+    somebody has to mend something first, such as the key.
+    """
+
+    def __init__(self, code: str, *, may_pass: bool = True, retry_after_seconds: float = 0.0) -> None:
+        super().__init__(f"the dispatcher is not known to have taken it: {code}")
+        self.code = code
+        self.may_pass = may_pass
+        self.retry_after_seconds = retry_after_seconds

@@ -79,31 +79,49 @@ class HttpPublisher:
             for body in _bodies(own):
                 await self._post(realm, body)
 
+    async def publish_bodies(self, realm: Realm, bodies: Sequence[bytes]) -> None:
+        """Publish events that are kept as JSON, of one realm, in one request and without trying again.
+
+        For whoever keeps events himself and tries again later. Raises EventRefusedError or PublisherUnavailableError.
+        """
+        await self._try(realm, b'{"events":[' + b",".join(bodies) + b"]}")
+
     async def _post(self, realm: Realm, body: bytes) -> None:
-        headers = {"x-tenant-id": typeids.encode("ten", realm.tenant_id), "x-environment": realm.environment}
         until = time.monotonic() + self._deadline_seconds
         pause_seconds = _FIRST_PAUSE_SECONDS
         while True:
-            wanted_seconds = 0.0
             try:
                 async with asyncio.timeout(max(0.0, until - time.monotonic())):
-                    answer = await self._http.post("/v1/events", content=body, headers=headers)
-            except (httpx2.HTTPError, TimeoutError) as exc:
-                reason = type(exc).__name__
-            else:
-                if answer.status_code == _ACCEPTED:
+                    await self._try(realm, body)
                     return
-                if answer.status_code in _ABOUT_THE_EVENT:
-                    raise _refusal(answer)
-                reason = f"HTTP {answer.status_code}"
-                if answer.status_code not in _AGAIN:
-                    raise PublisherUnavailableError(f"the dispatcher does not take events from us: {reason}")
-                wanted_seconds = _retry_after_seconds(answer)
-            pause = max(wanted_seconds, pause_seconds * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load, no secret
+            except TimeoutError:
+                failed = PublisherUnavailableError("timeout")
+            except PublisherUnavailableError as exc:
+                if not exc.may_pass:
+                    raise
+                failed = exc
+            spread = pause_seconds * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, no secret
+            pause = max(failed.retry_after_seconds, spread)
             if time.monotonic() + pause >= until:
-                raise PublisherUnavailableError(f"not accepted within {self._deadline_seconds} s: {reason}")
+                raise failed
             await asyncio.sleep(pause)
             pause_seconds = min(2 * pause_seconds, _PAUSE_SECONDS_MAX)
+
+    async def _try(self, realm: Realm, body: bytes) -> None:
+        headers = {"x-tenant-id": typeids.encode("ten", realm.tenant_id), "x-environment": realm.environment}
+        try:
+            answer = await self._http.post("/v1/events", content=body, headers=headers)
+        except httpx2.HTTPError as exc:
+            raise PublisherUnavailableError(type(exc).__name__) from exc
+        if answer.status_code == _ACCEPTED:
+            return
+        if answer.status_code in _ABOUT_THE_EVENT:
+            raise _refusal(answer)
+        raise PublisherUnavailableError(
+            f"http_{answer.status_code}",
+            may_pass=answer.status_code in _AGAIN,
+            retry_after_seconds=_retry_after_seconds(answer),
+        )
 
 
 def _bodies(events: Sequence[PublishedEvent]) -> Iterator[bytes]:

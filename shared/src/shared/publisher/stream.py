@@ -57,7 +57,7 @@ class StreamPublisher:
                     pipe.xadd(self._stream, {"event": _entry(event)})
                 await pipe.execute()
         except (RedisError, OSError) as exc:
-            raise PublisherUnavailableError(f"the queue did not take it: {type(exc).__name__}") from exc
+            raise PublisherUnavailableError(type(exc).__name__) from exc
 
 
 def _entry(event: PublishedEvent) -> bytes:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared.access import Realm
 from shared.database import Database
-from shared.event_publishing import EventPublisher, PublishFailedError
+from shared.publisher import EventRefusedError, HttpPublisher, PublisherUnavailableError
 from wallet_gateway.outbox import repository
 from wallet_gateway.outbox.repository import OutboxRow
 
@@ -29,7 +29,7 @@ _BACKOFF_SECONDS: Final = (0.5, 1, 2, 5, 10, 30, 60)
 class OutboxPublisher:
     """One per worker. ``run`` until cancelled."""
 
-    def __init__(self, database: Database, publisher: EventPublisher, registry: CollectorRegistry) -> None:
+    def __init__(self, database: Database, publisher: HttpPublisher, registry: CollectorRegistry) -> None:
         self._database = database
         self._publisher = publisher
         self._look = asyncio.Event()
@@ -71,9 +71,9 @@ class OutboxPublisher:
     async def _publish(self, realm: Realm, rows: Sequence[OutboxRow]) -> None:
         ids = [row.id for row in rows]
         try:
-            await self._publisher.publish(realm, [row.body for row in rows])
-        except PublishFailedError as failed:
-            if failed.is_refused and len(rows) > 1:
+            await self._publisher.publish_bodies(realm, [row.body for row in rows])
+        except (EventRefusedError, PublisherUnavailableError) as failed:
+            if isinstance(failed, EventRefusedError) and len(rows) > 1:
                 # One of them refuses the whole batch: the others do not wait for it.
                 for row in rows:
                     await self._publish(realm, [row])
