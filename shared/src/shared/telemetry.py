@@ -13,9 +13,10 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 REDACTED = "[redacted]"
-# What our secrets look like, wherever they stand: API keys of all kinds, webhook secrets, signing keys, access tokens.
+# What our secrets look like, wherever they stand: API keys of all kinds, also of wallets, webhook secrets, signing keys, tokens.
 _SECRET_TEXT = re.compile(
     r"cw_(?:sk|pk|sv|st)_(?:live|test)_[0-9A-Za-z]+|whs(?:ec|k)_[0-9A-Za-z+/=]+"
+    r"|ewk_[0-9A-Za-z_-]{40,}"
     r"|eyJ[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+"
 )
 _SECRET_FIELDS = frozenset(

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import secrets
 from collections.abc import Iterator
 from typing import Literal
 
@@ -12,7 +13,8 @@ import structlog
 from shared import key_format
 from shared.telemetry import REDACTED, configure_logging, redact
 
-KEYS = [key_format.generate(kind, "live") for kind in key_format.KIND_CODES]
+WALLET_KEY = f"ewk_{secrets.token_urlsafe(32)}"
+KEYS = [*(key_format.generate(kind, "live") for kind in key_format.KIND_CODES), WALLET_KEY]
 WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
@@ -25,7 +27,7 @@ def _logging_as_before() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-@pytest.mark.parametrize("position", range(len(KEYS)), ids=list(key_format.KIND_CODES))
+@pytest.mark.parametrize("position", range(len(KEYS)), ids=[*key_format.KIND_CODES, "wallet"])
 def test_each_kind_of_key_is_taken_out_of_a_text(position: int) -> None:
     """What stands around it stays."""
     assert redact(f"before {KEYS[position]}, after") == f"before {REDACTED}, after"

@@ -11,13 +11,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from support.counting_wallet import AMOUNT, ModelWallet
 from support.transfer_world import (
-    AMOUNT,
     POLICY,
     STEP_SECONDS,
     InvariantBrokenError,
     ModelTransfer,
-    ModelWallet,
     Request,
     World,
 )
