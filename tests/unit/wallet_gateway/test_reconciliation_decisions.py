@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from wallet_gateway.reconciliation.step_ids import order_id_of, parse_order_id
 from wallet_gateway.transfers.plan import Leg, StepKind
 
 H, C, R, D = StepKind.HOLD, StepKind.COMMIT, StepKind.RELEASE, StepKind.DEBIT
-TRANSFER = typeids.new_id()
+TRANSFER = UUID("0198c0de-0000-7000-8000-000000000001")
 
 
 def _entry(seq: int, *, name: str | None = None, state: State = "committed") -> TransferAnswer:
