@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared import typeids
 from shared.access import Realm
 from shared.database import Database
-from support.dispatcher_service import DispatcherService
+from support.dispatcher_service import DispatcherService, Tenant
 from webhook_dispatcher.deliveries import search_repository as deliveries
 from webhook_dispatcher.events import search_repository as events
 from webhook_dispatcher.events.settled import BEGINNING
@@ -29,7 +29,7 @@ _READ_MAX = 26_000
 _FILL = f"""
     WITH made AS (
         INSERT INTO events (id, tenant_id, environment, event_id, type, subject, occurred_at, payload, matched)
-        SELECT uuidv7(), :tenant, 'live', 'e' || n, 'payment.succeeded', 's' || n % 1000, now(), '{{}}', 1
+        SELECT uuidv7(), :tenant, 'live', 'e' || n, 'payment.succeeded', 's' || n % 1000, now(), '{{"id":"x","data":{{}}}}', 1
         FROM generate_series(1, {_EACH}) n RETURNING id, substr(event_id, 2)::int AS n
     ), ended AS (
         INSERT INTO delivery_history (id, webhook_id, event, tenant_id, environment, status, attempts)
@@ -47,6 +47,7 @@ _FILL = f"""
 class _Much:
     """A realm with a lot of everything."""
 
+    tenant: Tenant
     database: Database
     realm: Realm
     webhook: UUID
@@ -81,7 +82,7 @@ async def much(service: DispatcherService) -> AsyncIterator[_Much]:
     )
     async with database.autocommit() as connection:
         await connection.exec_driver_sql("ANALYZE")
-    yield _Much(database=database, realm=realm, webhook=made[0], dead=made[1])
+    yield _Much(tenant=tenant, database=database, realm=realm, webhook=made[0], dead=made[1])
     await database.aclose()
 
 
@@ -139,22 +140,30 @@ async def test_a_page_of_events_reads_a_window(much: _Much, filters: dict[str, A
 
 async def test_what_a_page_did_not_find_the_next_ones_do(much: _Much) -> None:
     """Going on from where each page ended, a search comes to everything once, with as many looks as there are windows."""
-    seen: list[UUID] = []
-    before: UUID | None = None
-    pages = 0
-    while pages < 40:
-        found, _ = await much.read(
-            lambda session, before=before: deliveries.find_page(  # type: ignore[misc]  # bound now
-                session, realm=much.realm, filters={"q": "e20007"}, before=before, limit=51
-            )
-        )
-        seen += [item.id for item in found.deliveries]
-        pages += 1
-        before = found.reach
-        if before is None:
+    for path, found in (("/v1/deliveries", 2), ("/v1/events", 1)):
+        seen: list[str] = []
+        query: dict[str, Any] = {"q": "E20007"}
+        for _ in range(40):
+            page = (await much.tenant.owner.get(path, params=query)).json()
+            seen += [item["id"] for item in page["data"]]
+            query["cursor"] = page["next_cursor"]
+            if query["cursor"] is None:
+                break
+        assert len(seen) == len(set(seen)) == found
+        assert query["cursor"] is None
+
+
+async def test_a_reader_that_follows_comes_past_what_does_not_fit(much: _Much) -> None:
+    """A page without a fitting event moves the cursor on all the same."""
+    query: dict[str, Any] = {"q": "E20007", "after": ""}
+    seen: list[str] = []
+    for _ in range(40):
+        page = (await much.tenant.owner.get("/v1/events", params=query)).json()
+        seen += [item["id"] for item in page["data"]]
+        if page["next_cursor"] == query["after"]:
             break
-    assert (len(seen), len(set(seen))) == (2, 2)
-    assert 8 <= pages <= 20
+        query["after"] = page["next_cursor"]
+    assert seen == ["e20007"]
 
 
 async def test_statistics_read_the_newest_and_a_part_of_what_waits(much: _Much) -> None:

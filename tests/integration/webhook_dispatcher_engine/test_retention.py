@@ -1,9 +1,11 @@
 """Retention: what is too old goes, whole days by their partitions, and nothing that is outstanding ever loses its event."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as time_of_day
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +17,7 @@ from shared.access import Realm
 from shared.database import Database
 from support.engine import Dispatcher, event, running_engine, until
 from support.old_events import OldEvent, id_at, make_day, put_event
-from webhook_dispatcher.retention import repository
+from webhook_dispatcher.retention import repository, service
 from webhook_dispatcher.retention.policy import Policy
 from webhook_dispatcher.retention.service import Done, Retention, RetentionSettings
 
@@ -25,7 +27,7 @@ OLD, RECENT = TODAY - timedelta(days=100), TODAY - timedelta(days=20)
 
 
 def _noon(day: date) -> datetime:
-    return datetime.combine(day, time(12), tzinfo=UTC)
+    return datetime.combine(day, time_of_day(12), tzinfo=UTC)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -140,8 +142,11 @@ async def _has_none_outstanding(dispatcher: Dispatcher) -> bool:
     return not await dispatcher.database.fetchval("SELECT EXISTS (SELECT 1 FROM deliveries)")
 
 
-async def test_a_delivery_that_is_just_being_sent_again_keeps_its_day(keeper: _Keeper) -> None:
-    """Its transaction still runs: the detachment gives up within its short limit, holds up nobody, and finds it afterwards."""
+async def test_a_delivery_that_is_just_being_sent_again_keeps_its_day(
+    keeper: _Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its transaction still runs when the detachment begins, which sees it once it has its lock."""
+    monkeypatch.setattr(service, "LOCK_TIMEOUT_MS", 10_000)
     old = await keeper.put(OLD)
     async with keeper.dispatcher.database.acquire() as connection:
         transaction = connection.transaction()
@@ -149,16 +154,37 @@ async def test_a_delivery_that_is_just_being_sent_again_keeps_its_day(keeper: _K
         await _send_again(connection, old)
         running = asyncio.create_task(keeper.run())
         await until(lambda: _someone_waits(keeper.dispatcher), what="the detachment waits for its lock")
-        await keeper.dispatcher.publish(event(1, id="meanwhile"))
         await transaction.commit()
     done = await running
     assert (done.days_dropped, done.days_kept) == ([], [OLD])
     assert (await keeper.left(old))["events"]
-    assert (await keeper.dispatcher.ledger())["matched"] == 2
+    assert (await keeper.dispatcher.ledger())["matched"] == 1
+
+
+async def test_a_long_report_holds_up_a_drop_and_nobody_else(keeper: _Keeper) -> None:
+    """While somebody reads history for long, the detachment gives up again and again, and events are accepted all the time."""
+    old = await keeper.put(OLD)
+    async with keeper.dispatcher.database.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.fetch("SELECT count(*) FROM events")
+        running = asyncio.create_task(keeper.run())
+        published = 0
+        while not running.done():
+            started = time.monotonic()
+            await keeper.dispatcher.publish(event(published))
+            assert time.monotonic() - started < 2
+            published += 1
+        await transaction.rollback()
+    done = await running
+    assert (done.days_dropped, done.days_kept, (await keeper.left(old))["events"]) == ([], [OLD], False)
+    assert published > 5
+    assert (await keeper.run()).days_dropped == [OLD]
 
 
 async def test_an_event_is_not_purged_under_a_delivery_that_is_sent_again(keeper: _Keeper) -> None:
     """One by one as well: the batch that meets a resend is rolled back, and the event stays."""
+    await keeper.run()  # the old day goes, so that nothing waits for its lock later
     await keeper.set_policy(days=10)
     taken, other = await keeper.put(RECENT), await keeper.put(RECENT)
     async with keeper.dispatcher.database.acquire() as connection:
