@@ -5,15 +5,14 @@ from ``shared.access``.
 """
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Protocol
 from uuid import UUID
 
-from shared import key_format, typeids
+from shared import addresses, key_format, typeids
 from shared.key_format import Environment
 from shared.rate_limits import Allowance
 
-Address = IPv4Address | IPv6Address
+Address = addresses.Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
