@@ -51,13 +51,21 @@ def require(scope: str) -> Any:
     return Depends(caller)
 
 
-def require_platform(scope: str) -> Any:
-    """Return the dependency for calls outside any tenant: a service credential with ``scope``."""
+def require_platform(scope: str, *, live: bool = False) -> Any:
+    """Return the dependency for calls outside any tenant: a service credential with ``scope``.
+
+    ``live``: of the live environment, for what both have in common; a test credential gets TenantMismatch. Where a call is open
+    to test credentials, too, what it may tell or do in the live environment is the call's own care.
+    """
 
     async def caller(request: Request) -> PlatformCaller:
         principal = await authenticate(request, scope)
         if principal.tenant_id is not None:
             raise InsufficientScope(scope)
+        if live and principal.environment == "test":
+            raise TenantMismatch(
+                "A test credential acts in the test environment only; this concerns the live one, too."
+            )
         result = PlatformCaller(principal=principal, request_id=request.state.request_id, ip=request.state.ip)
         request.state.caller = result
         return result

@@ -24,7 +24,7 @@ from shared import key_format
 from shared.access.guesses import GuessLimiter
 from shared.access.jwt import AccessToken
 from shared.database import Database, is_unavailable
-from shared.key_format import Kind
+from shared.key_format import Environment, Kind
 from shared.principals import AccessUnavailableError, Address, Principal
 from shared.scopes import PLATFORM_SCOPES, TENANT_SCOPES
 
@@ -107,15 +107,17 @@ class LocalVerifier:
         min_sequence: int = 0,
         guesser: Address | None = None,
         is_use: bool = True,
+        asked_in: Environment = "live",
     ) -> Verdict:
         """Return the verdict on a credential used from ``ip``; raises AccessUnavailableError.
 
         With ``guesser``, the address at this service's own edge, look-ups wait in line behind a flood from there, and
         TooManyGuessesError is raised for want of room; siblings do that at their own edge.
 
-        Without ``is_use`` somebody only asks about it: no address is checked, and no use is noted.
-        ``used_scope`` is noted as exercised if the credential holds it. Memory serves only if it knows the feed up to
-        ``min_sequence``: a sibling may have heard of a revocation from another API process before this one has.
+        Without ``is_use`` somebody only asks about it: no address is checked, and no use is noted. Whoever asks from the test
+        environment is told of nothing in the live one. ``used_scope`` is noted as exercised if the credential holds it. Memory
+        serves only if it knows the feed up to ``min_sequence``: a sibling may have heard of a revocation from another API process
+        before this one has.
         """
         token = await self._read_token(credential) if "." in credential else None
         found = await self._find(credential, token, min_sequence=min_sequence, guesser=guesser)
@@ -128,7 +130,10 @@ class LocalVerifier:
         verdict = partial(Verdict, sequence=sequence, key=found.key, token=token)
         now = time.time()
         key = found.key if is_use else replace(found.key, allowed_networks=())
-        outcome = judge(key, now=now, ip=ip) if token is None else judge_token(token, key, now=now, ip=ip)
+        if asked_in == "test" and key.environment != "test":
+            outcome: Principal | Reason = Reason.OTHER_ENVIRONMENT
+        else:
+            outcome = judge(key, now=now, ip=ip) if token is None else judge_token(token, key, now=now, ip=ip)
         if isinstance(outcome, Reason):
             if is_use:
                 self._note_denial(key, reason=outcome, ip=ip)
