@@ -68,14 +68,12 @@ class OAuth:
         if "." in secret:  # an access token is no secret of a client's, however good it is
             raise InvalidClient
         try:
-            verdict = await self._access.judge_caller(secret, ip=ip)
+            verdict = await self._access.judge_caller(secret, ip=ip, client_id=presented.client_id)
         except AccessUnavailableError as exc:
             raise ServiceUnavailable from exc
         except TooManyGuessesError as exc:
             raise TooManyRequests(retry_after_seconds=exc.retry_after_seconds) from exc
-        if verdict.principal is None or verdict.key is None:
-            raise InvalidClient
-        if verdict.principal.credential_id != presented.client_id or verdict.key.kind == "security_token":
+        if verdict.principal is None or verdict.key is None or verdict.key.kind == "security_token":
             raise InvalidClient
         return Client(principal=verdict.principal, key=verdict.key, sequence=verdict.sequence)
 

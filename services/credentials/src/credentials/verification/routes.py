@@ -38,6 +38,7 @@ async def _judge(access: LocalVerifier, asked: VerifyRequest, *, asker: Principa
             used_scope=asked.used_scope,
             min_sequence=asked.min_sequence,
             asked_in=asker.environment,
+            refused_because=asked.refused_because,
         )
     except AccessUnavailableError as exc:
         raise ServiceUnavailable from exc
