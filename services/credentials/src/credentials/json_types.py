@@ -22,3 +22,7 @@ WHOLE_NUMBER = BeforeValidator(_number_only)
 """60.0 is one; a text or a truth value is none."""
 ADDRESS_AS_TEXT = BeforeValidator(_address_as_text)
 """A number or a truth value is no address."""
+WITHOUT_NUL = r"^[^\x00]*$"
+"""The pattern of a text that is kept: Postgres stores no NUL."""
+NOT_BLANK = r"^[^\x00]*[^\s\x00][^\x00]*$"
+"""The same of a text whose ends are trimmed, and that is not empty then."""
