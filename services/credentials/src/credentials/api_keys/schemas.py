@@ -13,7 +13,6 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
-    StringConstraints,
     field_validator,
 )
 
@@ -21,7 +20,7 @@ from credentials.api_keys import examples
 from credentials.api_keys.address_list import Cidr
 from credentials.api_keys.examples import shown
 from credentials.api_keys.models import ApiKey, KeyStatus, VersionStatus
-from credentials.json_types import NOT_BLANK, WITHOUT_NUL
+from credentials.json_types import NOT_BLANK, TRIMMED, WITHOUT_NUL
 from credentials.no_credentials import NO_CREDENTIAL
 from shared.key_format import Environment
 from shared.pagination import PageQuery
@@ -58,8 +57,8 @@ ApiKeyIdInPath = Annotated[UUID, IdInPath("key")]
 FutureTime = Annotated[AwareDatetime, BeforeValidator(_text_only), AfterValidator(_in_future)]
 Name = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
-    Field(json_schema_extra={"pattern": NOT_BLANK}),
+    Field(min_length=1, max_length=200, json_schema_extra={"pattern": NOT_BLANK}),
+    TRIMMED,
     NO_CREDENTIAL,
 ]
 _KNOWN_SCOPES = {"enum": sorted(TENANT_SCOPES.keys() | PLATFORM_SCOPES)}
