@@ -112,6 +112,7 @@ async def test_both_ways_to_send_a_credential(service: CredentialsService) -> No
         ({"name": ""}, "/name"),
         ({"name": "  "}, "/name"),
         ({"name": "x" * 201}, "/name"),
+        ({"name": "\r" + "x" * 200}, "/name"),
         ({"name": 1}, "/name"),
         ({"kind": "admin"}, "/kind"),
         ({"kind": "security_token"}, "/kind"),

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,8 @@ import httpx2
 from shared import key_format, typeids
 from shared.access import AccessClient
 from shared.access.jwks import JWKS_PATH
+from shared.access.jwt import AccessToken
+from support.access_tokens import Issuer
 
 
 @dataclass(slots=True)
@@ -73,6 +76,20 @@ class FakeCredentials:
         }
         return key
 
+    def know(self, issuer: Issuer, token: AccessToken) -> str:
+        """Return the text of an access token that this service, if asked, says is good."""
+        text = issuer.text(token)
+        self.keys[text] = {
+            "credential_id": token.credential_id,
+            "kind": token.kind,
+            "name": "Access token",
+            "tenant_id": typeids.encode("ten", token.tenant_id) if token.tenant_id else None,
+            "environment": token.environment,
+            "scopes": sorted(token.scopes),
+            "expires_at": token.expires_at,
+        }
+        return text
+
     def revoke(self, key: str) -> None:
         """End a key, and say so in the feed."""
         self.announce(self.keys.pop(key)["credential_id"])
@@ -118,3 +135,18 @@ class FakeCredentials:
         after = request.url.params.get("after")
         rows = [] if after is None else [row for row in self.rows if row["sequence"] > int(after)]
         return {"sequence": self.sequence, "data": rows[:1_000], "services": []}
+
+
+async def allows(client: AccessClient, text: str, *, scope: str = "events:publish", ip: str | None = None) -> bool:
+    """Tell whether the client lets a credential pass; what it asks beside is answered, too, where the service answers."""
+    address = ip_address(ip) if ip else None
+    is_allowed = await client.verify(text, ip=address, scope=scope) is not None
+    for _ in range(20):
+        await asyncio.sleep(0)
+    return is_allowed
+
+
+async def heard(client: AccessClient) -> AccessClient:
+    """Return the client with a heartbeat just heard."""
+    await client.feed.ask(wait_seconds=0)
+    return client

@@ -17,6 +17,7 @@ from shared.app_factory import Check, create_service_app
 from shared.database import Database, Transaction
 from shared.idempotency import OptionalIdempotencyKey, answer_once
 from shared.idempotency.repository import EXPIRY_DDL, TABLE_DDL
+from shared.principals import Refusal
 from shared.request_body import StrictRoute
 from shared.settings import ServiceSettings
 from shared.typeids import new_id
@@ -30,6 +31,8 @@ class FakeVerifier:
 
     principals: dict[str, Principal] = field(default_factory=dict)
     available: bool = True
+    refusals: list[str] = field(default_factory=list)
+    """Why requests of good credentials were refused."""
 
     def new(self, *scopes: str, tenant: bool = True) -> str:
         """Return a new key of a new tenant with these scopes."""
@@ -49,6 +52,10 @@ class FakeVerifier:
         if not self.available:
             raise AccessUnavailableError
         return self.principals.get(credential)
+
+    def denied(self, _credential: str, _principal: Principal, *, reason: Refusal, ip: Address | None) -> None:  # noqa: ARG002 - the port's form
+        """Note it."""
+        self.refusals.append(reason)
 
 
 @dataclass

@@ -4,9 +4,9 @@ A request's transaction commits before its answer leaves: on this FastAPI a plai
 response was sent, hence ``scope="function"``. Used by every service.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import orjson
 from fastapi import Depends, Request
@@ -33,14 +33,24 @@ _T = TypeVar("_T")
 class Database:
     """One service's database: the engine and its sessions."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, *, session_info: Mapping[str, Any] | None = None) -> None:
         self.engine = engine
         self._autocommit_engine = engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+        self._sessions = async_sessionmaker(engine, expire_on_commit=False, info=dict(session_info or {}))
 
     @classmethod
-    def open(cls, url: str, *, application_name: str, pool_size: int = 10, plan_once: bool = False) -> "Database":
+    def open(
+        cls,
+        url: str,
+        *,
+        application_name: str,
+        pool_size: int = 10,
+        plan_once: bool = False,
+        session_info: Mapping[str, Any] | None = None,
+    ) -> "Database":
         """Make the pool; no connection is opened before the first use.
+
+        ``session_info`` comes along with each session, as its ``info``.
 
         ``plan_once`` is for few, hot statements written so that one plan fits all: each is planned once a connection. Planning
         anew each time takes longer than running them. Such a plan never reads a whole table where an index serves: it may
@@ -69,7 +79,7 @@ class Database:
                 },
             },
         )
-        return cls(engine)
+        return cls(engine, session_info=session_info)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:

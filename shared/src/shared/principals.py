@@ -5,15 +5,14 @@ from ``shared.access``.
 """
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
-from shared import key_format, typeids
+from shared import addresses, key_format, typeids
 from shared.key_format import Environment
 from shared.rate_limits import Allowance
 
-Address = IPv4Address | IPv6Address
+Address = addresses.Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +76,10 @@ class TooManyGuessesError(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
+Refusal = Literal["legacy_off", "bad_signature", "tenant_mismatch"]
+"""Called the older way while that is off; a body without its signature; another realm named than the credential's."""
+
+
 class Verifier(Protocol):
     """Turns a credential into a principal."""
 
@@ -85,6 +88,10 @@ class Verifier(Protocol):
 
         Raises AccessUnavailableError or TooManyGuessesError.
         """
+        ...
+
+    def denied(self, credential: str, principal: Principal, *, reason: Refusal, ip: Address | None) -> None:
+        """Have the owner told that the credential was good and its request was refused all the same; costs no waiting."""
         ...
 
 

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import typeids
+from shared.addresses import plain
 from shared.database import is_unavailable
 from shared.problems import (
     PROBLEM_MEDIA_TYPE,
@@ -220,11 +221,9 @@ def _route(scope: Scope) -> str:
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        address = ip_address(text)
+        return plain(ip_address(text))
     except ValueError:
         return None
-    mapped = getattr(address, "ipv4_mapped", None)
-    return mapped or address
 
 
 def _within(address: IPv4Address | IPv6Address, networks: Sequence[Network]) -> bool:

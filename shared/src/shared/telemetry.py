@@ -13,12 +13,23 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 REDACTED = "[redacted]"
-# What our secrets look like, wherever they stand: API keys of all kinds, also of wallets, webhook secrets, signing keys, tokens.
+# What our secrets look like, wherever they stand, be it only their beginning: API keys of all kinds, also of wallets, webhook
+# secrets, signing keys, access tokens.
 _SECRET_TEXT = re.compile(
     r"cw_(?:sk|pk|sv|st)_(?:live|test)_[0-9A-Za-z]+|whs(?:ec|k)_[0-9A-Za-z+/=]+"
     r"|ewk_[0-9A-Za-z_-]{40,}"
     r"|eyJ[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+"
 )
+CREDENTIAL_PATTERN = (
+    r"cw_(sk|pk|sv|st)_(live|test)_[0-9A-Za-z]{20}|whs(ec|k)_[0-9A-Za-z+/=]{20}"
+    r"|ewk_[0-9A-Za-z_-]{20}"
+    r"|eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8}"
+)
+"""What a text that is kept may not hold: enough of a secret to be worth anything. Written as JSON Schema takes it, too.
+
+The first and last characters of a key, which are shown so that its owner knows it again, are no secret.
+"""
+_HELD_SECRET = re.compile(CREDENTIAL_PATTERN)
 _SECRET_FIELDS = frozenset(
     {"authorization", "api_key", "x-api-key", "key", "secret", "token", "password", "credential", "cookie"}
     | {"client_secret", "access_token"}
@@ -31,8 +42,8 @@ def redact(text: str) -> str:
 
 
 def holds_secret(text: str) -> bool:
-    """Tell whether anything in ``text`` looks like one of our secrets."""
-    return _SECRET_TEXT.search(text) is not None
+    """Tell whether ``text`` holds one of our secrets, or most of one."""
+    return _HELD_SECRET.search(text) is not None
 
 
 def _redact_event(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

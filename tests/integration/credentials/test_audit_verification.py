@@ -1,17 +1,14 @@
 """``verify-audit``: a chain that was altered, cut or reordered is found, and where."""
 
 import asyncio
-import os
-import subprocess
-import sys
-from typing import Any
 
 import pytest
 
 from credentials.audit import verification
 from credentials.audit.service import PLATFORM_CHAIN
-from credentials.audit.verification import check, check_all
+from credentials.audit.verification import all_chains, check
 from shared.typeids import decode
+from support.audit_chains import eight_entries, execute, run_verify_audit
 from support.credentials_service import CredentialsService
 
 # What somebody with the database's password might do to entry 5 of 8 of a chain, and what is said of it.
@@ -61,21 +58,6 @@ TAMPERED = {
 }
 
 
-async def eight_entries(service: CredentialsService) -> str:
-    """Return a tenant with eight entries in its log."""
-    tenant_id = await service.new_tenant()
-    owner = await service.new_owner(tenant_id)
-    for number in range(6):
-        await owner.post("/v1/roles", json={"name": f"role {number}", "scopes": ["events:read"]})
-    return tenant_id
-
-
-async def execute(service: CredentialsService, statement: str, *parameters: Any) -> None:
-    """Do something to the database behind the service's back."""
-    async with service.resources.database.connection() as connection:
-        await connection.exec_driver_sql(statement, parameters)
-
-
 @pytest.mark.parametrize("how", TAMPERED)
 @pytest.mark.parametrize("batch", [3, 1_000])
 async def test_tampering_is_found_where_it_happened(
@@ -113,7 +95,8 @@ async def test_whole_chains_are_whole_also_while_they_grow(service: CredentialsS
     while not growing.done():
         assert (await check(service.resources.database, chain_id=decode("ten", tenant_id))).fault is None
     await growing
-    checked = [found async for found in check_all(service.resources.database)]
+    database = service.resources.database
+    checked = [await check(database, chain_id=chain_id) for chain_id in await all_chains(database)]
     assert PLATFORM_CHAIN in {found.chain_id for found in checked}
     assert decode("ten", tenant_id) in {found.chain_id for found in checked if found.fault is None}
 
@@ -130,23 +113,34 @@ async def test_the_command_says_where_and_fails(service: CredentialsService) -> 
         (("--tenant", "nonsense"), 2, ""),
         ((), 1, f"{broken}: BROKEN at entry 5"),
     ):
-        run = await asyncio.to_thread(_run, service, *arguments)
+        run = await asyncio.to_thread(run_verify_audit, service.settings, *arguments)
         assert run.returncode == code, run.stderr
         assert says in run.stdout
     assert f"{whole}: whole, 8 entries" in run.stdout
 
 
-def _run(service: CredentialsService, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "CAUSEWAY_DATABASE_URL": service.settings.database_url,
-        "CAUSEWAY_QUEUE_URL": service.settings.queue_url,
-    }
-    return subprocess.run(  # noqa: S603 - our own command
-        [sys.executable, "-m", "credentials", "verify-audit", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("fe80::1%eth0", "fe80::1"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7%x", "192.0.2.7"),
+        ("2001:DB8:0::7", "2001:db8::7"),
+    ],
+)
+async def test_an_address_is_hashed_as_it_is_stored(service: CredentialsService, address: str, shown: str) -> None:
+    """Whatever form a sibling, or the socket, tells it in."""
+    tenant_id = await service.new_tenant()
+    owner, made = (
+        await service.new_owner(tenant_id),
+        await service.new_key(tenant_id, allowed_cidrs=["198.51.100.0/24"]),
     )
+    siblings = service.client(service.service_key)
+    verified = await siblings.post("/v1/verify", json={"credential": made["key"], "source_ip": address})
+    assert verified.json()["valid"] is False
+    await service.client(made["key"], client_ip=address).get("/v1/whoami")
+    await service.resources.denials.flush(at_once=True)
+    entries = (await owner.get("/v1/audit-log?action=access.denied")).json()["data"]
+    assert {entry["ip"] for entry in entries} == {shown}
+    checked = await check(service.resources.database, chain_id=decode("ten", tenant_id))
+    assert checked.fault is None

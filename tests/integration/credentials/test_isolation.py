@@ -6,6 +6,7 @@ import httpx2
 import pytest
 
 from support.credentials_service import CredentialsService
+from support.oauth_client import FORM, OAuthClient
 from support.queries import recorded_statements
 
 CALLS: dict[str, Callable[[httpx2.AsyncClient, str], Awaitable[httpx2.Response]]] = {
@@ -143,3 +144,79 @@ async def test_a_test_platform_key_stays_in_test(service: CredentialsService) ->
         wanted = {"name": "A", "kind": kind, "environment": "live", "scopes": []}
         answer = await platform.post("/v1/api-keys", json=wanted, headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (403, "environment_mismatch")
+
+
+@pytest.fixture
+async def tester(service: CredentialsService) -> httpx2.AsyncClient:
+    """Return a client with a service key of the test environment that holds every scope of the platform's."""
+    scopes = ["tenants:read", "tenants:write", "credentials:verify"]
+    made = await service.new_key(None, kind="service", environment="test", scopes=scopes)
+    return service.client(made["key"])
+
+
+async def test_a_test_platform_key_changes_no_tenant(service: CredentialsService, tester: httpx2.AsyncClient) -> None:
+    """A tenant is the same one in both environments: making, renaming and suspending it takes a live key."""
+    tenant_id = await service.new_tenant("Broker")
+    for method, path, wanted in (
+        ("POST", "/v1/tenants", {"name": "Another"}),
+        ("PATCH", f"/v1/tenants/{tenant_id}", {"name": "Renamed"}),
+        ("PATCH", f"/v1/tenants/{tenant_id}", {"status": "suspended"}),
+        ("PATCH", f"/v1/tenants/{tenant_id}", {"legacy_signatures": True}),
+    ):
+        answer = await tester.request(method, path, json=wanted)
+        assert (answer.status_code, answer.json()["code"]) == (403, "tenant_mismatch")
+    shown = (await tester.get(f"/v1/tenants/{tenant_id}")).json()
+    assert (shown["name"], shown["status"], shown["legacy_signatures"]) == ("Broker", "active", False)
+    names = {tenant["name"] for tenant in (await service.platform.get("/v1/tenants?limit=200")).json()["data"]}
+    assert not names & {"Another", "Renamed"}
+
+
+async def test_a_test_verifier_verifies_test_credentials_alone(
+    service: CredentialsService, tester: httpx2.AsyncClient
+) -> None:
+    """A live key, a live token and a live security token are nothing to it, and the owner of the key sees that it was tried."""
+    tenant_id = await service.new_tenant()
+    live, test = [
+        await service.new_key(tenant_id, environment=environment, scopes=["events:read"])
+        for environment in ("live", "test")
+    ]
+    tokens = [await OAuthClient.of(service.client(), made).token() for made in (live, test)]
+    for credentials, is_valid in (((live["key"], tokens[0]), False), ((test["key"], tokens[1]), True)):
+        for text in credentials:
+            answer = await tester.post("/v1/verify", json={"credential": text})
+            assert answer.json()["valid"] is is_valid
+            assert await is_good(service, text)
+    assert [await may_look_at(tester, token) for token in tokens] == [False, True]
+    refused = await end(tester, tokens[0])
+    assert (refused.status_code, refused.json()["error"]) == (400, "unauthorized_client")
+    assert (await end(tester, tokens[1])).is_success
+    assert await is_good(service, tokens[0])
+    await service.resources.denials.flush(at_once=True)
+    owner = await service.new_owner(tenant_id)
+    entries = (await owner.get("/v1/audit-log", params={"action": "access.denied"})).json()["data"]
+    assert {entry["reason"] for entry in entries} == {"other_environment"}
+
+
+async def is_good(service: CredentialsService, text: str) -> bool:
+    """Verify as a live sibling."""
+    answer = await service.client(service.service_key).post("/v1/verify", json={"credential": text})
+    return bool(answer.json()["valid"])
+
+
+async def may_look_at(client: httpx2.AsyncClient, token: str) -> bool:
+    """Introspect as a verifier."""
+    return bool((await with_bearer(client, "/oauth2/introspect", token)).json()["active"])
+
+
+async def end(client: httpx2.AsyncClient, token: str) -> httpx2.Response:
+    """Revoke as a verifier."""
+    return await with_bearer(client, "/oauth2/revoke", token)
+
+
+async def with_bearer(client: httpx2.AsyncClient, path: str, token: str) -> httpx2.Response:
+    """Call as a verifier with the client's key."""
+    headers = {"authorization": f"Bearer {client.headers['x-api-key']}", "content-type": FORM}
+    del client.headers["x-api-key"]
+    answer = await client.post(path, content=f"token={token}", headers=headers)
+    client.headers["x-api-key"] = headers["authorization"].removeprefix("Bearer ")
+    return answer

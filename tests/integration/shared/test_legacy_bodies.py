@@ -86,6 +86,16 @@ async def test_no_call_reads_a_body_that_is_not_signed(
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
 
 
+async def test_the_verifier_is_told_why(client: httpx2.AsyncClient, resources: MiniResources, key: str) -> None:
+    """The caller is not: a missing signature, the older way while it is off, and a foreign realm; nothing of what is in order."""
+    assert (await client.get("/v1/things")).status_code == 200
+    assert (await client.post("/v1/things", content=b'{"name":"a"}')).status_code == 401
+    assert (await client.get("/v1/things", headers={"x-environment": "test"})).status_code == 403
+    resources.access.principals[key] = replace(resources.access.principals[key], legacy_signatures=False)
+    assert (await client.get("/v1/things")).status_code == 401
+    assert resources.access.refusals == ["bad_signature", "tenant_mismatch", "legacy_off"]
+
+
 async def test_a_body_that_was_read_before_its_signature_was_known_is_not_used() -> None:
     """That would be a fault of ours, and ends the request."""
 

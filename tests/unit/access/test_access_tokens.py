@@ -9,10 +9,9 @@ from shared.access import AccessClient, AccessUnavailableError
 from shared.access.client import ANSWER_SECONDS
 from shared.access.feed import TRUST_SECONDS
 from shared.access.jwks import JWKS_PATH, REFRESH_SECONDS, RETRY_SECONDS
-from shared.access.jwt import AccessToken
 from shared.access.questions import PATIENCE_SECONDS
 from support.access_tokens import HOSTILE_KEY_IDS, ISSUER, UNKNOWN_KEY_ID, Issuer, forgeries
-from support.fake_credentials import FakeCredentials
+from support.fake_credentials import FakeCredentials, allows
 
 TRUSTED = Issuer()
 NAMES = tuple(forgeries(TRUSTED.text(), signing_key=TRUSTED.key))
@@ -33,40 +32,9 @@ async def client(credentials: FakeCredentials) -> AccessClient:
     return made
 
 
-def known(credentials: FakeCredentials, token: AccessToken) -> str:
-    """Return the text of a token that credentials, if asked, says is good."""
-    return _known(TRUSTED.text(token), token, credentials)
-
-
-def known_of(issuer: Issuer, credentials: FakeCredentials) -> str:
-    """Return the text of another issuer's token that credentials says is good."""
-    token = issuer.token(sequence=credentials.sequence)
-    return _known(issuer.text(token), token, credentials)
-
-
-def _known(text: str, token: AccessToken, credentials: FakeCredentials) -> str:
-    credentials.keys[text] = {
-        "credential_id": token.credential_id,
-        "kind": token.kind,
-        "name": "Access token",
-        "tenant_id": typeids.encode("ten", token.tenant_id) if token.tenant_id else None,
-        "environment": token.environment,
-        "scopes": sorted(token.scopes),
-        "expires_at": token.expires_at,
-    }
-    return text
-
-
 def forged(name: str) -> str:
     """Return a forgery of a token that is in its time now, so that its one fault is what refuses it."""
     return forgeries(TRUSTED.text(), signing_key=TRUSTED.key)[name]
-
-
-async def allows(client: AccessClient, text: str, *, scope: str = "events:publish") -> bool:
-    """Tell whether the client lets a credential pass; what it does behind that is done, too."""
-    is_allowed = await client.verify(text, ip=None, scope=scope) is not None
-    await asyncio.gather(*client._questions.under_way(), return_exceptions=True)
-    return is_allowed
 
 
 async def test_a_token_is_judged_without_waiting_for_credentials(
@@ -75,7 +43,7 @@ async def test_a_token_is_judged_without_waiting_for_credentials(
     """The answer does not need the question; credentials is told of the use all the same, once for each scope."""
     token = TRUSTED.token()
     credentials.may_answer.clear()
-    principal = await client.verify(known(credentials, token), ip=None, scope="events:publish")
+    principal = await client.verify(credentials.know(TRUSTED, token), ip=None, scope="events:publish")
     assert principal is not None
     assert (principal.credential_id, principal.tenant_id, principal.scopes) == (
         token.credential_id,
@@ -85,7 +53,7 @@ async def test_a_token_is_judged_without_waiting_for_credentials(
     credentials.may_answer.set()
     for scope in ("events:publish", "events:read", "events:read", "events:publish"):
         assert await allows(client, TRUSTED.text(token), scope=scope)
-    text = known(credentials, token)
+    text = credentials.know(TRUSTED, token)
     for scope in ("events:publish", "events:read", "events:read", "events:publish"):
         assert await allows(client, text, scope=scope)
     assert [asked["used_scope"] for asked in credentials.verified if asked["credential"] == text] == [
@@ -130,7 +98,7 @@ async def test_keys_of_nobody_are_looked_for_at_most_every_few_seconds(
 
 async def test_a_new_key_is_found_when_it_signs(credentials: FakeCredentials, client: AccessClient) -> None:
     """Not only when the keys are old enough to be fetched anyway."""
-    assert await allows(client, known(credentials, TRUSTED.token()))
+    assert await allows(client, credentials.know(TRUSTED, TRUSTED.token()))
     successor = Issuer()
     credentials.jwks = [successor.jwk, TRUSTED.jwk]
     assert not await allows(client, successor.text())
@@ -141,7 +109,7 @@ async def test_a_new_key_is_found_when_it_signs(credentials: FakeCredentials, cl
 
 async def test_a_key_that_is_published_no_more_is_forgotten(credentials: FakeCredentials, client: AccessClient) -> None:
     """After the time that published keys are kept, and nobody waits for that: the first one to come finds the old key."""
-    text = known(credentials, TRUSTED.token())
+    text = credentials.know(TRUSTED, TRUSTED.token())
     assert await allows(client, text)
     credentials.jwks = [Issuer().jwk]
     credentials.may_publish.clear()
@@ -171,7 +139,7 @@ async def test_a_second_try_for_the_keys_holds_nobody_up(credentials: FakeCreden
     credentials.may_publish.set()
     assert client._keys._fetching is not None
     await client._keys._fetching
-    assert await allows(client, known(credentials, TRUSTED.token()))
+    assert await allows(client, credentials.know(TRUSTED, TRUSTED.token()))
 
 
 async def test_without_the_keys_nobody_is_told_no(credentials: FakeCredentials) -> None:
@@ -186,7 +154,7 @@ async def test_what_revokes_a_token_ends_it(credentials: FakeCredentials, client
     """Its own id, its credential, its tenant, and the key that signed it: each row of the feed drops it, in memory and afresh."""
     for target in ("tok", "key", "ten", "sig"):
         token = TRUSTED.token(sequence=credentials.sequence)
-        text = known(credentials, token)
+        text = credentials.know(TRUSTED, token)
         assert await allows(client, text)
         named = {
             "tok": token.token_id,
@@ -203,83 +171,8 @@ async def test_what_revokes_a_token_ends_it(credentials: FakeCredentials, client
         assert not await allows(client, never_seen), target
         if target == "sig":
             continue
-        other = known(credentials, TRUSTED.token(sequence=credentials.sequence))
+        other = credentials.know(TRUSTED, TRUSTED.token(sequence=credentials.sequence))
         assert await allows(client, other)
-
-
-@pytest.mark.parametrize("sequence", [0, 10**9], ids=["as issued", "forged high"])
-async def test_a_signing_key_that_the_feed_names_reads_no_token_any_more(
-    credentials: FakeCredentials, client: AccessClient, sequence: int
-) -> None:
-    """Whoever has the leaked key writes its tokens' sequence too: no number in a token counts, not even once, and not later."""
-    assert await allows(client, known(credentials, TRUSTED.token()))
-    credentials.keys.clear()
-    credentials.announce(TRUSTED.kid)
-    await client.feed.ask(wait_seconds=0)
-    asked = len(credentials.verified)
-    for _ in range(3):
-        assert (
-            await client.verify(TRUSTED.text(TRUSTED.token(sequence=sequence)), ip=None, scope="events:publish") is None
-        )
-        credentials.clock.now += REFRESH_SECONDS  # and an issuer that goes on publishing it changes nothing
-        await client.feed.ask(wait_seconds=0)
-    assert len(credentials.verified) == asked
-
-
-async def test_keys_that_were_on_their_way_when_one_was_dropped_are_not_taken(
-    credentials: FakeCredentials, client: AccessClient
-) -> None:
-    """They may be older than the row: the keys are fetched again, and the successor is known at once."""
-    credentials.may_publish.clear()
-    verifying = asyncio.create_task(client.verify(TRUSTED.text(), ip=None, scope="events:publish"))
-    await credentials.keys_were_read.wait()
-    successor = Issuer()
-    credentials.jwks = [successor.jwk]
-    credentials.announce(TRUSTED.kid)
-    await client.feed.ask(wait_seconds=0)
-    waiting = asyncio.create_task(allows(client, known_of(successor, credentials)))
-    await asyncio.sleep(0)
-    credentials.may_publish.set()
-    assert await verifying is None
-    assert await waiting
-    assert credentials.asked_paths.count(JWKS_PATH) == 2
-
-
-async def test_published_keys_that_lie_behind_the_feed_are_not_taken(
-    credentials: FakeCredentials, client: AccessClient
-) -> None:
-    """What an API process publishes that has not seen the row yet says nothing: neither yes, nor no to the successor."""
-    successor = Issuer()
-    credentials.announce(TRUSTED.kid)
-    await client.feed.ask(wait_seconds=0)
-    credentials.lag = 1
-    assert not await allows(client, TRUSTED.text(TRUSTED.token(sequence=10**9)))
-    with pytest.raises(AccessUnavailableError):
-        await client.verify(successor.text(), ip=None, scope="events:publish")
-    credentials.lag, credentials.jwks = 0, [successor.jwk]
-    credentials.clock.now += RETRY_SECONDS
-    await client.feed.ask(wait_seconds=0)
-    assert await allows(client, known_of(successor, credentials))
-
-
-async def test_after_a_gap_no_key_is_known_until_it_is_published_anew(credentials: FakeCredentials) -> None:
-    """Of the rows that were missed one may have named it; what an API process publishes that lies behind does not count."""
-    client = credentials.client(issuer=ISSUER)
-    await client.feed.ask(wait_seconds=0)
-    client.feed.complete_since -= 60
-    assert await allows(client, known(credentials, TRUSTED.token()))
-    credentials.rows, credentials.first_sequence = [], 7
-    credentials.announce(typeids.encode("key", typeids.new_id()))
-    await client.feed.ask(wait_seconds=0)
-    client.feed.complete_since -= 60
-    credentials.lag = 1
-    forged = TRUSTED.text(TRUSTED.token(sequence=10**9))
-    with pytest.raises(AccessUnavailableError):
-        await client.verify(forged, ip=None, scope="events:publish")
-    credentials.lag, credentials.jwks = 0, [Issuer().jwk]
-    credentials.clock.now += RETRY_SECONDS
-    await client.feed.ask(wait_seconds=0)
-    assert await client.verify(forged, ip=None, scope="events:publish") is None
 
 
 async def test_a_change_that_leaves_the_token_its_scopes_does_not_end_it(
@@ -287,7 +180,7 @@ async def test_a_change_that_leaves_the_token_its_scopes_does_not_end_it(
 ) -> None:
     """The feed names the key, so credentials is asked, and what it says counts: here, that all is well."""
     token = TRUSTED.token(sequence=credentials.sequence)
-    text = known(credentials, token)
+    text = credentials.know(TRUSTED, token)
     credentials.announce(token.credential_id)
     await client.feed.ask(wait_seconds=0)
     asked = len(credentials.verified)
@@ -312,7 +205,7 @@ async def test_with_credentials_away_money_fails_closed_and_reading_goes_on(
     credentials: FakeCredentials, client: AccessClient
 ) -> None:
     """As for keys: a token is no better than the feed that could revoke it."""
-    text = known(credentials, TRUSTED.token())
+    text = credentials.know(TRUSTED, TRUSTED.token())
     assert await allows(client, text, scope="events:read")
     credentials.is_up = False
     credentials.clock.now += TRUST_SECONDS

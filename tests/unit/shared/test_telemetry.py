@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from shared import key_format
-from shared.telemetry import REDACTED, configure_logging, redact
+from shared.telemetry import REDACTED, configure_logging, holds_secret, redact
 
 WALLET_KEY = f"ewk_{secrets.token_urlsafe(32)}"
 KEYS = [*(key_format.generate(kind, "live") for kind in key_format.KIND_CODES), WALLET_KEY]
@@ -31,6 +31,26 @@ def _logging_as_before() -> Iterator[None]:
 def test_each_kind_of_key_is_taken_out_of_a_text(position: int) -> None:
     """What stands around it stays."""
     assert redact(f"before {KEYS[position]}, after") == f"before {REDACTED}, after"
+
+
+@pytest.mark.parametrize("key", KEYS, ids=list(key_format.KIND_CODES))
+def test_a_key_or_most_of_one_is_held_and_what_is_shown_of_it_is_not(key: str) -> None:
+    """Wherever it stands. The prefix and the last four are on every screen, and in names that people choose."""
+    assert holds_secret(f"before {key}, after")
+    assert holds_secret(key[:31])
+    form = key_format.parse(key)
+    assert form is not None
+    assert not holds_secret(f"{form.prefix}…{form.last_four}")
+    assert not holds_secret(f"the one that begins {form.prefix}")
+
+
+@pytest.mark.parametrize(
+    "text", [WEBHOOK_SECRET, WEBHOOK_SECRET.replace("whsec", "whsk"), "eyJhbGciOiJ9.eyJpc3MiOiJ9.c2lnbmF0dXJl"]
+)
+def test_other_secrets_are_held(text: str) -> None:
+    """Webhook secrets, signing keys and access tokens; a word that only begins as they do is none."""
+    assert holds_secret(f"x {text} y")
+    assert not holds_secret(text[:9])
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])

@@ -1,8 +1,11 @@
 """Texts that callers choose and that are kept: names, descriptions, metadata. None of them may hold a credential."""
 
-from pydantic import AfterValidator
+from typing import Any
 
-from shared.telemetry import holds_secret
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from shared.telemetry import CREDENTIAL_PATTERN, holds_secret
 
 
 def _no_credential(text: str) -> str:
@@ -11,5 +14,15 @@ def _no_credential(text: str) -> str:
     return text
 
 
-NO_CREDENTIAL = AfterValidator(_no_credential)
+class _NoCredential:
+    """The rule as pydantic checks it, and as the document says it."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(_no_credential, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "not": {"pattern": CREDENTIAL_PATTERN}}
+
+
+NO_CREDENTIAL = _NoCredential()
 """Refuses a text with one of our credentials in it, which every reader of the list, every log and every backup would show."""

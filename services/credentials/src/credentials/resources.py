@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from credentials.api_keys.last_uses import LastUses
 from credentials.audit.denials import Denials
+from credentials.audit.proof import AuditKeys
 from credentials.hygiene.scope_uses import ScopeUses
 from credentials.leaked_keys.service import LeakedKeys
 from credentials.merged_writes import MergedWrites
@@ -136,7 +137,10 @@ async def open_resources(
 
 
 def _open_database(settings: Settings, application_name: str, *, pool_size: int) -> Database:
-    return Database.open(settings.database_url, application_name=application_name, pool_size=pool_size)
+    keys = AuditKeys.from_sealing_keys(settings.sealing_keys)
+    return Database.open(
+        settings.database_url, application_name=application_name, pool_size=pool_size, session_info=keys.session_info
+    )
 
 
 def _open_hints(settings: Settings) -> RevocationHints:

@@ -3,6 +3,7 @@
 from credentials.leaked_keys import tasks as leaked_keys
 from credentials.oauth import tasks as oauth
 from credentials.resources import open_resources
+from credentials.revocations import tasks as revocations
 from credentials.settings import Settings
 from shared.idempotency import tasks as idempotency
 from shared.worker_process import WorkerPlan, run_worker
@@ -16,7 +17,7 @@ def main() -> None:
             service="credentials",
             settings=settings,
             open_resources=lambda _registry: open_resources(settings, serves=False),
-            cron_jobs=[idempotency.hourly(), oauth.hourly(), leaked_keys.often()],
+            cron_jobs=[idempotency.hourly(), oauth.hourly(), revocations.hourly(), leaked_keys.often()],
         )
     )
 

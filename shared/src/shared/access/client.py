@@ -30,8 +30,9 @@ from shared.access.jwks import PublishedKeys
 from shared.access.jwt import KEY_ID_PREFIX
 from shared.access.memory import Answer, Answers, targets_of
 from shared.access.questions import FRESH_SECONDS, Asked, Questions
+from shared.access.refusals import Refusals
 from shared.access.tokens import TokenReader
-from shared.principals import AccessUnavailableError, Address, Principal, principal_from_wire
+from shared.principals import AccessUnavailableError, Address, Principal, Refusal, principal_from_wire
 from shared.scopes import FAIL_CLOSED_SCOPES
 
 ANSWER_SECONDS = 30.0
@@ -73,6 +74,7 @@ class AccessClient:
             drop_all=self._drop_all,
             clock=clock,
         )
+        self._refusals = Refusals(http, clock=clock)
         self._keys = PublishedKeys(http, clock=clock)
         self._tokens = TokenReader(self._keys, self.feed, issuer=issuer)
 
@@ -136,6 +138,7 @@ class AccessClient:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._following
         await self._questions.aclose()
+        await self._refusals.aclose()
         await self._keys.aclose()
         await self._feed_http.aclose()
         await self._http.aclose()
@@ -155,6 +158,11 @@ class AccessClient:
             self._guesses.failed(credential, ip)
             return None
         return principal
+
+    def denied(self, credential: str, _principal: Principal, *, reason: Refusal, ip: Address | None) -> None:
+        """Have the owner told, by credentials, that a credential was good and its request was refused all the same."""
+        fingerprint = self._answers.fingerprint(credential, ip)
+        self._refusals.tell(credential, fingerprint=fingerprint, reason=reason, ip=ip)
 
     async def _principal(self, credential: str, ip: Address | None, scope: str) -> Principal | None:
         fingerprint = self._answers.fingerprint(credential, ip)

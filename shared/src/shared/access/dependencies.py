@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import Depends, Request
 
 from shared import typeids
-from shared.access.presented import check_legacy, is_presented, presented_credential
+from shared.access.presented import check_legacy, is_presented, note_refusal, presented_credential
 from shared.key_format import Environment
 from shared.principals import (
     AccessUnavailableError,
@@ -40,7 +40,7 @@ def require(scope: str | None) -> Any:
         principal = await authenticate(request, scope)
         result = Caller(
             principal=principal,
-            realm=realm_of(request, principal),
+            realm=_realm_or_refusal(request, principal),
             request_id=request.state.request_id,
             ip=request.state.ip,
         )
@@ -51,13 +51,34 @@ def require(scope: str | None) -> Any:
     return Depends(caller)
 
 
-def require_platform(scope: str) -> Any:
-    """Return the dependency for calls outside any tenant: a service credential with ``scope``."""
+def _realm_or_refusal(request: Request, principal: Principal) -> Realm:
+    """Return the realm a request acts in, as ``realm_of``, and have the owner told of one that is not the credential's."""
+    try:
+        return realm_of(request, principal)
+    except TenantMismatch:
+        presented = presented_credential(request)
+        # Once for each request: StrictRoute authenticates again after a long upload.
+        if presented is not None and not getattr(request.state, "refusal_was_told", False):
+            request.state.refusal_was_told = True
+            note_refusal(request, presented, principal, reason="tenant_mismatch")
+        raise
+
+
+def require_platform(scope: str, *, live: bool = False) -> Any:
+    """Return the dependency for calls outside any tenant: a service credential with ``scope``.
+
+    ``live``: of the live environment, for what both have in common; a test credential gets TenantMismatch. Where a call is open
+    to test credentials, too, what it may tell or do in the live environment is the call's own care.
+    """
 
     async def caller(request: Request) -> PlatformCaller:
         principal = await authenticate(request, scope)
         if principal.tenant_id is not None:
             raise InsufficientScope(scope)
+        if live and principal.environment == "test":
+            raise TenantMismatch(
+                "A test credential acts in the test environment only; this concerns the live one, too."
+            )
         result = PlatformCaller(principal=principal, request_id=request.state.request_id, ip=request.state.ip)
         request.state.caller = result
         return result

@@ -6,7 +6,7 @@ from fastapi import Request
 from fastapi.security.utils import get_authorization_scheme_param
 
 from shared.crm_signatures import is_signed
-from shared.principals import Principal
+from shared.principals import Principal, Refusal, Verifier
 from shared.problems import MultipleCredentials, Unauthorized
 from shared.request_body import check_when_read
 
@@ -47,14 +47,22 @@ def check_legacy(request: Request, presented: Presented, principal: Principal) -
     """Raise Unauthorized unless the tenant takes calls the older way; have the body, if there is one, judged when it is read.
 
     Whoever reads it does so with the limits of that call, and gets Unauthorized for a body that is not signed. The answer is the
-    uniform one, whichever it was.
+    uniform one, whichever it was; the owner is told which.
     """
     if not principal.legacy_signatures:
+        note_refusal(request, presented, principal, reason="legacy_off")
         raise Unauthorized(was_presented=True)
     signature = request.headers.get("signature", "")
 
     def check(body: bytes) -> None:
         if body and not is_signed(body, signature=signature, key=presented.text):
+            note_refusal(request, presented, principal, reason="bad_signature")
             raise Unauthorized(was_presented=True)
 
     check_when_read(request, check)
+
+
+def note_refusal(request: Request, presented: Presented, principal: Principal, *, reason: Refusal) -> None:
+    """Have the owner told why a good credential's request is refused: the caller gets an answer that says less."""
+    access: Verifier = request.app.state.resources.access
+    access.denied(presented.text, principal, reason=reason, ip=request.state.ip)

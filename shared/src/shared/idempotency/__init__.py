@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.access import Realm
 from shared.idempotency import repository
 from shared.problems import IdempotencyInProgress, IdempotencyMismatch, MalformedHeader
-from shared.telemetry import holds_secret
+from shared.telemetry import CREDENTIAL_PATTERN, holds_secret
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
@@ -37,7 +37,7 @@ IdempotencyHeader = Annotated[
         alias="Idempotency-Key",
         description="Any text of 1-255 printable characters; a repeated request with it does nothing twice.",
         # Described and not enforced here: what breaks it is a malformed header, and no validation of a body.
-        json_schema_extra={"pattern": r"^[\x21-\x7e]{1,255}$"},
+        json_schema_extra={"pattern": r"^[\x21-\x7e]{1,255}$", "not": {"pattern": CREDENTIAL_PATTERN}},
     ),
 ]
 

@@ -1,4 +1,8 @@
-"""Changing a key: what narrows is open to whoever may write keys, what widens to whoever could have made such a key."""
+"""Changing a key: less room is open to whoever may write keys, more of it to whoever could have made such a key.
+
+Room is addresses and time. Scopes and roles are given anew as a whole, as for a new key: who could not give all that is asked
+for does not change them, not even to fewer.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -6,8 +10,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from credentials.api_keys import grants
+from credentials.api_keys import bounds, grants
 from credentials.api_keys.address_list import is_within
+from credentials.api_keys.bounds import Bounds
 from credentials.api_keys.errors import ApiKeyRevoked
 from credentials.api_keys.models import ApiKey
 from credentials.api_keys.owner import KeyCaller
@@ -35,10 +40,17 @@ async def change(
         return key
     if key.revoked_at is not None:
         raise ApiKeyRevoked
+    gives_more = widens(changes)
     if {"scopes", "roles"} & changes.keys():
         await _check_new_grants(session, caller=caller, key=key, asked=asked)
-    elif widens(changes):
-        await check_holds_all(session, caller=caller, key=key)
+    elif gives_more:
+        await _check_holds_grants(session, caller=caller, key=key)
+    if gives_more or grants_more(changes):
+        after = Bounds(
+            allowed_cidrs=asked.get("allowed_cidrs", key.allowed_cidrs),
+            expires_at=asked.get("expires_at", key.expires_at),
+        )
+        await bounds.check(session, creator=caller.principal, bounds=after)
     for field, (_, value) in changes.items():
         setattr(key, _ATTRIBUTES.get(field, field), value)
     if key.expires_at is not None:
@@ -64,11 +76,24 @@ def widens(changes: Mapping[str, tuple[Any, Any]]) -> bool:
     return False
 
 
+def grants_more(changes: Mapping[str, tuple[Any, Any]]) -> bool:
+    """Tell whether a key would be given a scope or a role that it was not given before."""
+    return any(
+        not set(changes[field][1]) <= set(changes[field][0]) for field in ("scopes", "roles") if field in changes
+    )
+
+
 async def check_holds_all(session: AsyncSession, *, caller: KeyCaller, key: ApiKey) -> None:
     """Raise ScopeEscalation or EnvironmentMismatch unless the caller could make a key that may do all this one may.
 
-    For whatever gives a key more room, or its holder a new text: either would lend the caller what it lacks.
+    For whatever gives a key's holder a new text, or an older one a longer life: it would lend the caller what it lacks.
     """
+    await _check_holds_grants(session, caller=caller, key=key)
+    held = Bounds(allowed_cidrs=key.allowed_cidrs, expires_at=key.expires_at)
+    await bounds.check(session, creator=caller.principal, bounds=held)
+
+
+async def _check_holds_grants(session: AsyncSession, *, caller: KeyCaller, key: ApiKey) -> None:
     grants.check_maker(caller.principal, kind=key.kind, environment=key.environment)
     own_roles = await roles.own_roles(session, tenant_id=key.tenant_id, environment=key.environment, names=key.roles)
     own_role_scopes = frozenset[str]().union(*own_roles.values())

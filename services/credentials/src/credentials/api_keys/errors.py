@@ -10,7 +10,7 @@ from shared.problems import Conflict, Forbidden
 
 
 class ScopeEscalation(Forbidden):
-    """A key would get more than its creator has."""
+    """A key would get more than its creator has: scopes, addresses, or time."""
 
     code, title = "scope_escalation", "Scope escalation"
     default_detail = "A key never gets more than its creator has."

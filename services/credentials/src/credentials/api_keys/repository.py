@@ -40,6 +40,13 @@ async def find_own(session: AsyncSession, *, key_id: UUID) -> ApiKey | None:
     return await session.scalar(_with_versions(select(ApiKey).where(ApiKey.id == key_id)))
 
 
+async def bounds_of(session: AsyncSession, *, key_id: UUID) -> tuple[Sequence[str], datetime | None] | None:
+    """Return the address list and the end of the key that the caller proved to hold, as they are stored now."""
+    statement = select(ApiKey.allowed_cidrs, ApiKey.expires_at).where(ApiKey.id == key_id)
+    row = (await session.execute(statement)).one_or_none()
+    return None if row is None else (row.allowed_cidrs, row.expires_at)
+
+
 async def find_by_hashes(session: AsyncSession, hashes: Sequence[bytes]) -> ApiKey | None:
     """Return the key that has one of these as a version, locked; for the commands of the platform."""
     statement = select(ApiKey).join(ApiKeyVersion).where(ApiKeyVersion.secret_hash.in_(hashes))

@@ -6,12 +6,13 @@ from uuid import UUID
 
 from pydantic import (
     AfterValidator,
+    AllowInfNan,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    StringConstraints,
+    StrictBool,
     field_validator,
 )
 
@@ -19,9 +20,11 @@ from credentials.api_keys import examples
 from credentials.api_keys.address_list import Cidr
 from credentials.api_keys.examples import shown
 from credentials.api_keys.models import ApiKey, KeyStatus, VersionStatus
+from credentials.json_types import NOT_BLANK, TRIMMED, WITHOUT_NUL
 from credentials.no_credentials import NO_CREDENTIAL
 from shared.key_format import Environment
 from shared.pagination import PageQuery
+from shared.scopes import PLATFORM_SCOPES, TENANT_SCOPES
 from shared.typeids import IdInPath, TypeId
 
 METADATA_ENTRIES_MAX = 50
@@ -52,12 +55,23 @@ def _unique(values: list[str]) -> list[str]:
 ApiKeyId = Annotated[UUID, TypeId("key")]
 ApiKeyIdInPath = Annotated[UUID, IdInPath("key")]
 FutureTime = Annotated[AwareDatetime, BeforeValidator(_text_only), AfterValidator(_in_future)]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), NO_CREDENTIAL]
-Scopes = Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=100), AfterValidator(_unique)]
-MetadataKey = Annotated[str, Field(min_length=1, max_length=64), NO_CREDENTIAL]
-_BOUNDED = Field(ge=-METADATA_NUMBER_MAX, le=METADATA_NUMBER_MAX, allow_inf_nan=False)
-MetadataNumber = Annotated[int, Field(ge=-METADATA_NUMBER_MAX, le=METADATA_NUMBER_MAX)] | Annotated[float, _BOUNDED]
-MetadataValue = Annotated[str, Field(max_length=500), NO_CREDENTIAL] | bool | MetadataNumber | None
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=200, json_schema_extra={"pattern": NOT_BLANK}),
+    TRIMMED,
+    NO_CREDENTIAL,
+]
+_KNOWN_SCOPES = {"enum": sorted(TENANT_SCOPES.keys() | PLATFORM_SCOPES)}
+#: Unknown ones are refused by ``grants``, which knows more of them; the document tells of those that there are.
+Scope = Annotated[str, Field(max_length=64, json_schema_extra=_KNOWN_SCOPES)]
+Scopes = Annotated[list[Scope], Field(max_length=100), AfterValidator(_unique)]
+Roles = Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=100), AfterValidator(_unique)]
+MetadataKey = Annotated[str, Field(min_length=1, max_length=64, pattern=WITHOUT_NUL), NO_CREDENTIAL]
+# Strict: a text that is too long to be one must not become a number instead.
+_BOUNDED = Field(strict=True, ge=-METADATA_NUMBER_MAX, le=METADATA_NUMBER_MAX)
+MetadataNumber = Annotated[int, _BOUNDED] | Annotated[float, _BOUNDED, AllowInfNan(False)]
+MetadataText = Annotated[str, Field(max_length=500, pattern=WITHOUT_NUL), NO_CREDENTIAL]
+MetadataValue = MetadataText | StrictBool | MetadataNumber | None
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=METADATA_ENTRIES_MAX)]
 
 
@@ -85,7 +99,7 @@ class ApiKeyCreate(BaseModel):
     kind: Literal["secret", "public", "service"]
     environment: Environment
     scopes: Scopes = Field(default_factory=list)
-    roles: Scopes = Field(default_factory=list)
+    roles: Roles = Field(default_factory=list)
     expires_at: FutureTime | None = None
     allowed_cidrs: Annotated[list[Cidr], Field(max_length=100), AfterValidator(_unique)] = Field(default_factory=list)
     metadata: Metadata = Field(default_factory=dict)
@@ -111,7 +125,7 @@ class ApiKeyChange(BaseModel):
 
     name: Name | None = None
     scopes: Scopes | None = None
-    roles: Scopes | None = None
+    roles: Roles | None = None
     allowed_cidrs: Annotated[list[Cidr], Field(max_length=100), AfterValidator(_unique)] | None = None
     expires_at: FutureTime | None = None
     metadata: Metadata | None = None

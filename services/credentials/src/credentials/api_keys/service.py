@@ -8,7 +8,8 @@ from uuid import UUID
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from credentials.api_keys import grants, repository
+from credentials.api_keys import bounds, grants, repository
+from credentials.api_keys.bounds import Bounds
 from credentials.api_keys.errors import EnvironmentMismatch
 from credentials.api_keys.models import ApiKey, ApiKeyVersion
 from credentials.api_keys.owner import KeyCaller, Owner
@@ -54,6 +55,8 @@ async def create(
         roles=wanted.roles,
         own_roles=own_roles,
     )
+    wanted_bounds = Bounds(allowed_cidrs=wanted.allowed_cidrs, expires_at=wanted.expires_at)
+    await bounds.check(session, creator=caller.principal, bounds=wanted_bounds)
     tenant_id = None if wanted.kind == "service" else await _owning_tenant(session, caller.owner)
     text = SecretStr(key_format.generate(wanted.kind, wanted.environment))
     key = new_key(

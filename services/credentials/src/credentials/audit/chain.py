@@ -1,4 +1,8 @@
-"""The hash chain that makes the audit log tamper-evident: each entry's hash covers its content and the hash before it."""
+"""The hash chain of the audit log: each entry's hash covers its content and the hash before it.
+
+Whoever reads the log can check it. That no other chain stands in its place is what the proof beside each hash shows, see
+``proof``.
+"""
 
 import hashlib
 from dataclasses import asdict, dataclass

@@ -13,7 +13,8 @@ def install(app: FastAPI) -> None:
     async def forbidden(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, Forbidden)
         principal = getattr(request.state, "principal", None)
-        if principal is not None and not isinstance(exc, InsufficientScope):
+        was_told = getattr(request.state, "refusal_was_told", False)
+        if principal is not None and not was_told and not isinstance(exc, InsufficientScope):
             denied = DeniedCredential.of(principal)
             request.app.state.resources.denials.note(denied, reason=exc.code, ip=request.state.ip)
         return problem_response(request, exc)

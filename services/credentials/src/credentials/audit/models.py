@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import INET
 from sqlalchemy.orm import Mapped, mapped_column
 
 from credentials.audit.chain import AuditEntry
+from credentials.audit.proof import Proof
 from credentials.tables import Base
 
 
@@ -35,6 +36,15 @@ class StoredEntry(Base):
     changes: Mapped[str]
     previous_hash: Mapped[bytes]
     hash: Mapped[bytes]
+    proof_key_id: Mapped[str | None]
+    proof: Mapped[bytes | None]
+
+    @property
+    def proven(self) -> Proof | None:
+        """Return its proof; None for an entry from before there were proofs."""
+        if self.proof_key_id is None or self.proof is None:
+            return None
+        return Proof(key_id=self.proof_key_id, mac=self.proof)
 
     def hashed(self) -> AuditEntry:
         """Return what its hash must cover."""

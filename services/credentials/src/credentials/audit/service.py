@@ -10,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from credentials.audit import repository
 from credentials.audit.chain import AuditEntry, canonical_json, entry_hash
+from credentials.audit.proof import keys_of
 from shared import typeids
+from shared.addresses import plain
 from shared.principals import Address, Principal
 
 PLATFORM_CHAIN = UUID(int=0)
@@ -74,9 +76,10 @@ async def record(
         outcome="allowed" if denied_because is None else "denied",
         reason=denied_because,
         request_id=actor.request_id,
-        ip=str(actor.ip) if actor.ip else None,
+        ip=str(plain(actor.ip)) if actor.ip else None,
         changes=canonical_json(changes or {}),
     )
+    new_hash = entry_hash(entry, previous_hash=head.hash)
     await repository.append(
-        session, entry, previous_hash=head.hash, entry_hash=entry_hash(entry, previous_hash=head.hash)
+        session, entry, previous_hash=head.hash, entry_hash=new_hash, proof=keys_of(session).prove(new_hash)
     )

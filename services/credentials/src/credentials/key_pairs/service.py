@@ -13,8 +13,9 @@ from uuid import UUID
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from credentials.api_keys import grants
+from credentials.api_keys import bounds, grants
 from credentials.api_keys import repository as api_keys
+from credentials.api_keys.bounds import Bounds
 from credentials.api_keys.changes import check_holds_all
 from credentials.api_keys.errors import EnvironmentMismatch
 from credentials.api_keys.models import ApiKey
@@ -119,10 +120,11 @@ async def _form(
         grants.check_grant(
             creator=caller.principal, kind=kind, environment=environment, scopes=form.scopes, roles=form.roles
         )
+        await _check_bounds(session, caller=caller, form=form)
         return form
     await check_holds_all(session, caller=caller, key=old)
     # As it stands: what was allowed when it was made is no fault of this request.
-    return ApiKeyCreate.model_construct(
+    form = ApiKeyCreate.model_construct(
         name=old.name,
         kind=kind,
         environment=environment,
@@ -132,6 +134,13 @@ async def _form(
         metadata=old.key_metadata,
         expires_at=old.expires_at if old.expires_at is not None and old.expires_at > now else None,
     )
+    await _check_bounds(session, caller=caller, form=form)
+    return form
+
+
+async def _check_bounds(session: AsyncSession, *, caller: KeyCaller, form: ApiKeyCreate) -> None:
+    new = Bounds(allowed_cidrs=form.allowed_cidrs, expires_at=form.expires_at)
+    await bounds.check(session, creator=caller.principal, bounds=new)
 
 
 async def _replace(

@@ -56,10 +56,12 @@ async def token(request: Request, asked: Annotated[Asked, Depends(asked_by_clien
 async def introspect(request: Request, asked: Annotated[Asked, Depends(asked_by_client_or_verifier)]) -> Response:
     """Tell whether a token is good at this moment, and what it says (RFC 7662).
 
-    A client is told about its own tokens, a bearer with the scope ``credentials:verify`` about all. Clients authenticate as at
-    the token endpoint.
+    A client is told about its own tokens, a bearer with the scope ``credentials:verify`` about all, a test one about
+    those of the test environment. Clients authenticate as at the token endpoint.
     """
-    return _answer(await request.app.state.resources.oauth.introspect(asked.form, client=asked.client))
+    return _answer(
+        await request.app.state.resources.oauth.introspect(asked.form, asker=asked.principal, client=asked.client)
+    )
 
 
 @router.post(
@@ -77,11 +79,12 @@ async def revoke(
 ) -> Response:
     """End a token everywhere within a second (RFC 7009); for one that is not good anyway, nothing changes.
 
-    A client ends its own tokens, a bearer with the scope ``credentials:verify`` any. Clients authenticate as at the token
-    endpoint.
+    A client ends its own tokens, a bearer with the scope ``credentials:verify`` any, a test one those of the test environment.
+    Clients authenticate as at the token endpoint.
     """
     actor = Actor.of(asked.principal, request_id=request.state.request_id, ip=request.state.ip)
-    await request.app.state.resources.oauth.revoke(session, asked.form, client=asked.client, actor=actor)
+    oauth = request.app.state.resources.oauth
+    await oauth.revoke(session, asked.form, asker=asked.principal, client=asked.client, actor=actor)
     return Response(status_code=200, headers=_NO_STORE)
 
 

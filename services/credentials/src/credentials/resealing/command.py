@@ -16,9 +16,9 @@ def reseal_all() -> None:
     """Seal every kept secret under the newest sealing key, after a rotation.
 
     To rotate: add the new key at the END of CAUSEWAY_SEALING_KEYS and restart all processes; move it to the FRONT and restart
-    again; run this command; take the old key out. It may be run while the service runs, twice, or again after it was
-    interrupted: what stands under the newest key stays as it is. Exits 1 if a value does not open; that one is left as it is,
-    and the key it was sealed under must stay.
+    again; run this command, and `verify-audit --vouch`; take the old key out. It may be run while the service runs, twice, or
+    again after it was interrupted: what stands under the newest key stays as it is. Exits 1 if a value does not open; that one
+    is left as it is, and the key it was sealed under must stay.
     """
     unopened = 0
     for result in asyncio.run(_run(Settings.load())):

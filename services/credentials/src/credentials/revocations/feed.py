@@ -138,22 +138,30 @@ class RevocationFeed:
             last = await repository.last_sequence(connection)
             if last < self.applied:
                 # The database was restored from a backup: sequences are being given out again.
-                self.tombstones.clear()
-                self.applied = 0
-                self.epoch += 1
+                self._start_anew(at=0)
             if self._looked_at is None:
                 # Of what came before there will be no tombstones, so nothing that was read before may be kept.
                 self.applied = last
                 self.tombstones.clear(floor=last)
             while self.applied < last:
                 rows = await repository.after(connection, sequence=self.applied, limit=ROWS_MAX)
+                if not rows or rows[0].sequence != self.applied + 1:
+                    # This process was stopped for so long that what it missed is pruned.
+                    self._start_anew(at=last)
+                    break
                 for row in rows:
                     self.tombstones.bury(row.target_id, sequence=row.sequence)
                     self.took_seconds = row.age_ms / 1000
-                self.applied = rows[-1].sequence if rows else last
+                self.applied = rows[-1].sequence
         self._looked_at = began_at
         self._look_done.set()
         self._look_done = asyncio.Event()
+
+    def _start_anew(self, *, at: int) -> None:
+        """Void everything that was ever read, and go on from a sequence."""
+        self.tombstones.clear(floor=at)
+        self.applied = at
+        self.epoch += 1
 
     async def check(self) -> None:
         """Raise FeedStaleError when the feed was not read lately; for readiness."""

@@ -56,3 +56,17 @@ async def after(connection: AsyncConnection, *, sequence: int, limit: int) -> Se
         {"sequence": sequence, "limit": limit},
     )
     return [Revocation(**row._mapping) for row in rows]
+
+
+async def forget_older_than(session: AsyncSession, *, hours: int) -> None:
+    """Remove the oldest rows, up to the first younger one, and never the newest row.
+
+    So no hole is made, and whoever lies behind what is gone sees it: the next row does not follow its own.
+    """
+    await session.execute(
+        text(
+            "DELETE FROM revocations WHERE sequence < least((SELECT value FROM revocation_sequence),"
+            " (SELECT min(sequence) FROM revocations WHERE at >= now() - make_interval(hours => :hours)))"
+        ),
+        {"hours": hours},
+    )

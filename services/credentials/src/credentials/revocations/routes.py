@@ -21,8 +21,9 @@ async def follow(
 ) -> Response:
     """Return the rows after a sequence in their order of commit; with ``wait_ms``, wait that long for the first one.
 
-    An answer without rows is a heartbeat: nothing was revoked that was committed before the request was sent. ``services``
-    shows how far each process has come that follows this API process.
+    Rows are kept for a day. If the first one does not follow ``after`` directly, what is between is gone: drop all you
+    remember, and go on from ``sequence``. An answer without rows is a heartbeat: nothing was revoked that was committed before
+    the request was sent. ``services`` shows how far each process has come that follows this API process.
     """
     resources = request.app.state.resources
     answer = await service.read(resources.feed, resources.followers, query=query)

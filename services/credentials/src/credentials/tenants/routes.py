@@ -28,7 +28,7 @@ router = APIRouter(prefix="/v1/tenants", tags=["tenants"], route_class=StrictRou
 async def create(
     request: Request,
     wanted: TenantCreate,
-    caller: Annotated[PlatformCaller, require_platform("tenants:write")],
+    caller: Annotated[PlatformCaller, require_platform("tenants:write", live=True)],
     session: Transaction,
     idempotency_key: OptionalIdempotencyKey,
 ) -> Response:
@@ -68,7 +68,7 @@ async def change(
     request: Request,
     tenant_id: TenantIdInPath,
     wanted: TenantChange,
-    caller: Annotated[PlatformCaller, require_platform("tenants:write")],
+    caller: Annotated[PlatformCaller, require_platform("tenants:write", live=True)],
     session: Transaction,
 ) -> TenantView:
     """Return the changed tenant. Suspension denies every credential of the tenant within a second."""

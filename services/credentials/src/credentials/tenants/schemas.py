@@ -4,15 +4,21 @@ from datetime import datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from credentials.json_types import NOT_BLANK, TRIMMED
 from credentials.no_credentials import NO_CREDENTIAL
 from credentials.tenants.models import Tenant, TenantStatus
 from shared.typeids import IdInPath, TypeId
 
 TenantId = Annotated[UUID, TypeId("ten")]
 TenantIdInPath = Annotated[UUID, IdInPath("ten")]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), NO_CREDENTIAL]
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=200, json_schema_extra={"pattern": NOT_BLANK}),
+    TRIMMED,
+    NO_CREDENTIAL,
+]
 
 
 class TenantCreate(BaseModel):

@@ -27,6 +27,8 @@ class Reason(StrEnum):
     VERSION_ENDED = "version_ended"
     ADDRESS_NOT_ALLOWED = "address_not_allowed"
     SCOPE_MISSING = "scope_missing"
+    OTHER_ENVIRONMENT = "other_environment"
+    CLIENT_MISMATCH = "client_mismatch"
     TOKEN_REVOKED = "token_revoked"  # noqa: S105 - the name of a reason, no secret
     TOKEN_WIDER_THAN_KEY = "token_wider_than_key"  # noqa: S105 - the same
 

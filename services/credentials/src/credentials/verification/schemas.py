@@ -3,11 +3,12 @@
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from credentials.json_types import ADDRESS_AS_TEXT, WHOLE_NUMBER
 from credentials.verification.service import Verdict
-from shared.principals import principal_to_wire
+from shared.addresses import plain
+from shared.principals import Refusal, principal_to_wire
 
 
 class VerifyRequest(BaseModel):
@@ -22,9 +23,11 @@ class VerifyRequest(BaseModel):
     required_scopes: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=100)] = Field(
         default_factory=list
     )
-    source_ip: Annotated[IPv4Address | IPv6Address | None, ADDRESS_AS_TEXT] = None
+    source_ip: Annotated[IPv4Address | IPv6Address, AfterValidator(plain), ADDRESS_AS_TEXT] | None = None
     used_scope: Annotated[str, Field(max_length=64)] | None = None
     """The scope it is used for: counts as exercised if the credential holds it, and decides nothing."""
+    refused_because: Refusal | None = None
+    """Why its request was refused although it is valid: told to the owner, and decides nothing."""
     min_sequence: Annotated[int, Field(ge=0, le=2**53 - 1), WHOLE_NUMBER] = 0
     """The sequence of the feed that the answer must know at least: where the caller stands."""
 

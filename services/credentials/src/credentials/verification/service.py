@@ -24,8 +24,8 @@ from shared import key_format
 from shared.access.guesses import GuessLimiter
 from shared.access.jwt import AccessToken
 from shared.database import Database, is_unavailable
-from shared.key_format import Kind
-from shared.principals import AccessUnavailableError, Address, Principal
+from shared.key_format import Environment, Kind
+from shared.principals import AccessUnavailableError, Address, Principal, Refusal
 from shared.scopes import PLATFORM_SCOPES, TENANT_SCOPES
 
 _READS_MAX = 3
@@ -90,9 +90,18 @@ class LocalVerifier:
         """Return the principal, or None for any invalid credential; raises AccessUnavailableError or TooManyGuessesError."""
         return (await self.judge_caller(credential, ip=ip, scope=scope)).principal
 
-    async def judge_caller(self, credential: str, *, ip: Address | None, scope: str = "") -> Verdict:
-        """Return the verdict on a caller of this very service; raises AccessUnavailableError or TooManyGuessesError."""
-        verdict = await self.judge(credential, ip=ip, used_scope=scope, guesser=ip)
+    def denied(self, _credential: str, principal: Principal, *, reason: Refusal, ip: Address | None) -> None:
+        """Have the owner told that the credential was good and its request was refused all the same."""
+        self._denials.note(DeniedCredential.of(principal), reason=reason, ip=ip)
+
+    async def judge_caller(
+        self, credential: str, *, ip: Address | None, scope: str = "", client_id: str | None = None
+    ) -> Verdict:
+        """Return the verdict on a caller of this very service; raises AccessUnavailableError or TooManyGuessesError.
+
+        With ``client_id``, the id that it says is its own, it is denied for any other.
+        """
+        verdict = await self.judge(credential, ip=ip, used_scope=scope, guesser=ip, client_id=client_id)
         if verdict.principal is None:
             self._guesses.failed(credential, ip)
         return verdict
@@ -107,15 +116,19 @@ class LocalVerifier:
         min_sequence: int = 0,
         guesser: Address | None = None,
         is_use: bool = True,
+        asked_in: Environment = "live",
+        client_id: str | None = None,
+        refused_because: Refusal | None = None,
     ) -> Verdict:
         """Return the verdict on a credential used from ``ip``; raises AccessUnavailableError.
 
         With ``guesser``, the address at this service's own edge, look-ups wait in line behind a flood from there, and
         TooManyGuessesError is raised for want of room; siblings do that at their own edge.
 
-        Without ``is_use`` somebody only asks about it: no address is checked, and no use is noted.
-        ``used_scope`` is noted as exercised if the credential holds it. Memory serves only if it knows the feed up to
-        ``min_sequence``: a sibling may have heard of a revocation from another API process before this one has.
+        Without ``is_use`` somebody only asks about it: no address is checked, and no use is noted. Whoever asks from the test
+        environment is told of nothing in the live one. ``used_scope`` is noted as exercised if the credential holds it. Memory
+        serves only if it knows the feed up to ``min_sequence``: a sibling may have heard of a revocation from another API process
+        before this one has.
         """
         token = await self._read_token(credential) if "." in credential else None
         found = await self._find(credential, token, min_sequence=min_sequence, guesser=guesser)
@@ -128,16 +141,23 @@ class LocalVerifier:
         verdict = partial(Verdict, sequence=sequence, key=found.key, token=token)
         now = time.time()
         key = found.key if is_use else replace(found.key, allowed_networks=())
-        outcome = judge(key, now=now, ip=ip) if token is None else judge_token(token, key, now=now, ip=ip)
+        if asked_in == "test" and key.environment != "test":
+            outcome: Principal | Reason = Reason.OTHER_ENVIRONMENT
+        else:
+            outcome = judge(key, now=now, ip=ip) if token is None else judge_token(token, key, now=now, ip=ip)
+            if client_id not in {None, key.credential_id} and not isinstance(outcome, Reason):
+                outcome = Reason.CLIENT_MISMATCH
         if isinstance(outcome, Reason):
             if is_use:
-                self._note_denial(key, reason=outcome, ip=ip)
+                self._note_denial(key, reason=outcome.value, ip=ip)
             return verdict(principal=None, reason=outcome)
         if is_use:
             self._note_use(key, used_at=now, ip=ip, text=credential if token is None else None)
+        if refused_because is not None:
+            self._note_denial(key, reason=refused_because, ip=ip)
         missing = [scope for scope in (*required_scopes, used_scope) if scope and scope not in outcome.scopes]
         if missing and is_use:
-            self._note_denial(key, reason=Reason.SCOPE_MISSING, ip=ip, scope=missing[0])
+            self._note_denial(key, reason=Reason.SCOPE_MISSING.value, ip=ip, scope=missing[0])
         if not outcome.scopes.issuperset(required_scopes):
             return verdict(principal=None, reason=Reason.SCOPE_MISSING)
         self._scope_uses.note(outcome.credential_id, required_scopes)
@@ -161,7 +181,7 @@ class LocalVerifier:
         if text is not None:
             self._rehashes.note(key.key_id, version=key.version, pepper_id=key.pepper_id, text=text)
 
-    def _note_denial(self, key: StoredKey, *, reason: Reason, ip: Address | None, scope: str | None = None) -> None:
+    def _note_denial(self, key: StoredKey, *, reason: str, ip: Address | None, scope: str | None = None) -> None:
         denied = DeniedCredential(
             id=key.credential_id,
             kind="security_token" if key.kind == "security_token" else "api_key",
@@ -170,7 +190,7 @@ class LocalVerifier:
         )
         # Only a scope that there is has a place of its own: a sibling passes on whatever it was told.
         known = scope if scope in TENANT_SCOPES or scope in PLATFORM_SCOPES else None
-        self._denials.note(denied, reason=reason.value, ip=ip, scope=known)
+        self._denials.note(denied, reason=reason, ip=ip, scope=known)
 
     async def _find(
         self, credential: str, token: AccessToken | None, *, min_sequence: int, guesser: Address | None
