@@ -204,7 +204,8 @@ async def test_fifty_at_once_never_overdraw(bench: Bench) -> None:
 async def test_an_address_that_was_changed_meanwhile_changes_nothing_for_a_step_under_way(bench: Bench) -> None:
     """It is resolved where it began."""
     home, partner = await bench.connect(home=True), await bench.connect()
-    await partner.system.arm("drop", operations=["put"], count=4)
+    # So often that the wallet's new settings are known long before the end.
+    await partner.system.arm("drop", operations=["put"], count=15)
     transfer_id = await bench.begin(home, partner)
     await bench.step_of(transfer_id, "credit")
     await bench.change(partner, base_url="http://127.0.0.1:1")

@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from shared import typeids
 from support.crashing_client import CrashingClient, Moment
 from support.databases import Databases
 from support.sibling_service import NOBODY_LISTENS
 from support.transfer_bench import Bench, crashing_engine, running_engine, transfer_bench
+from wallet_gateway.transfers import engine_repository
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +81,31 @@ async def test_a_worker_that_was_taken_for_dead_cannot_write(bench: Bench) -> No
         transfer = await bench.ended(transfer_id)
     assert transfer["status"] == "completed"
     assert transfer["steps"][1]["attempts"][0]["code"] == "interrupted"
+
+
+async def test_what_is_written_counts_once_and_only_under_the_latest_fence(bench: Bench) -> None:
+    """Another worker has claimed the transfer and written nothing yet: the first one's record is refused all the same."""
+    home, partner = await bench.connect(home=True), await bench.connect()
+    transfer_id = typeids.decode("tr", await bench.begin(home, partner))
+    database, workers = bench.service.resources.database, [typeids.new_id(), typeids.new_id()]
+    async with database.autocommit() as connection:
+        first, second = [
+            (await engine_repository.claim(connection, worker_id=worker, limit=1, ids=[transfer_id]))[0]
+            for worker in workers
+        ]
+        records = [
+            {"id": str(transfer_id), "fence": claimed.fence, "revision": claimed.revision, "status": "pending"}
+            | {"outcome_unknown": False, "due_at": datetime.now(UTC), "keeps": False}
+            for claimed in (first, second)
+        ]
+        assert (first.revision, first.fence + 1) == (second.revision, second.fence)
+        assert await engine_repository.record(connection, [records[0]]) == frozenset()
+        assert await engine_repository.record(connection, [records[1]]) == {transfer_id}
+        assert await engine_repository.record(connection, [records[1]]) == {transfer_id}
+    (row,) = await bench.service.rows("SELECT revision FROM transfers WHERE id = :id", id=transfer_id)
+    assert row.revision == second.revision + 1
+    async with running_engine(bench.service):
+        await bench.ended(typeids.encode("tr", transfer_id))
 
 
 async def test_an_orderly_stop_hears_out_what_is_in_flight(bench: Bench) -> None:
