@@ -5,12 +5,14 @@ import subprocess
 import sys
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from support.engine import engine_settings, event
 from support.source_queues import body_of
 from webhook_dispatcher.events.event import InvalidEventError
 from webhook_dispatcher.intake.sources import configured
 from webhook_dispatcher.intake.sources.message import Message
+from webhook_dispatcher.intake.sources.metrics import SourceMetrics
 from webhook_dispatcher.intake.sources.rabbitmq import Deliveries
 
 
@@ -43,7 +45,7 @@ async def test_deliveries_that_overtake_one_another_are_put_in_order() -> None:
 def test_no_library_of_a_broker_is_imported_unless_configured() -> None:
     """A worker without sources has none of them in memory."""
     code = "import sys, webhook_dispatcher.worker; print([m for m in ('faststream', 'aiokafka', 'nats') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - this interpreter, and code that stands here
     assert done.stdout.strip() == "[]"
 
 
@@ -52,4 +54,6 @@ def test_a_source_whose_library_is_missing_is_named(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "webhook_dispatcher.intake.sources.kafka", None)
     settings = engine_settings("postgresql://nowhere/x", "redis://nowhere", kafka_url="localhost:9092")
     with pytest.raises(configured.SourceNotInstalledError, match=r"webhook-dispatcher\[kafka\]"):
-        configured.open_sources(settings, make_acceptor=lambda: pytest.fail("made"), metrics=None)  # type: ignore[arg-type]
+        configured.open_sources(
+            settings, make_acceptor=lambda: pytest.fail("made"), metrics=SourceMetrics(CollectorRegistry())
+        )

@@ -33,7 +33,7 @@ class Broker(Protocol):
     async def stop(self) -> None:
         """Hand out no more messages, wait for the handlers, disconnect."""
 
-    async def ping(self, timeout: float | None) -> bool:  # noqa: ASYNC109 - theirs
+    async def ping(self, timeout: float | None) -> bool:  # noqa: ASYNC109 - the library's own name for it
         """Tell whether the broker is connected, or becomes so within ``timeout`` seconds."""
 
 
