@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -230,8 +230,13 @@ class WorkerProcess:
 
 
 @asynccontextmanager
-async def worker_process(settings: Settings, folder: Path) -> AsyncIterator[WorkerProcess]:
-    """Start ``python -m webhook_dispatcher.worker``; kill it when the block ends, if it still runs."""
+async def worker_process(
+    settings: Settings, folder: Path, *, sources: Mapping[str, str] | None = None
+) -> AsyncIterator[WorkerProcess]:
+    """Start ``python -m webhook_dispatcher.worker``; kill it when the block ends, if it still runs.
+
+    ``sources``: settings of queue sources, such as ``nats_url``.
+    """
     environment = {
         "CAUSEWAY_DATABASE_URL": settings.database_url,
         "CAUSEWAY_QUEUE_URL": settings.queue_url,
@@ -240,6 +245,7 @@ async def worker_process(settings: Settings, folder: Path) -> AsyncIterator[Work
         "CAUSEWAY_LEASE_SECONDS": str(settings.lease_seconds),
         "CAUSEWAY_STREAM_CLAIM_IDLE_SECONDS": str(settings.stream_claim_idle_seconds),
         "CAUSEWAY_LOG_LEVEL": "info",
+        **{f"CAUSEWAY_{name.upper()}": value for name, value in (sources or {}).items()},
     }
     log_path = folder / f"worker-{secrets.token_hex(3)}.log"
     with log_path.open("wb") as log:

@@ -1,5 +1,7 @@
 """Settings of the dispatcher's API and worker."""
 
+from typing import Literal
+
 from pydantic import Field, SecretStr
 
 from shared.settings import ServiceSettings
@@ -57,3 +59,23 @@ class Settings(ServiceSettings):
 
     traces_share: float = Field(default=0.1, ge=0, le=1)
     """How many of the traces that begin with us are sent; whether others are is their publisher's choice."""
+
+    kafka_url: str = ""
+    """A source of events besides the stream: brokers such as ``kafka-1:9092,kafka-2:9092``; empty = none. See deploy/README."""
+    kafka_topic: str = "causeway.events"
+    kafka_group: str = "webhook-dispatcher"
+    kafka_tls: bool = False
+    kafka_sasl: Literal["plain", "scram-sha-256", "scram-sha-512"] = "scram-sha-512"
+    kafka_username: str = ""
+    """Empty = no authentication."""
+    kafka_password: SecretStr = SecretStr("")
+
+    rabbitmq_url: SecretStr = SecretStr("")
+    """The same from RabbitMQ, such as ``amqps://user:password@host/virtualhost``; empty = none."""
+    rabbitmq_queue: str = "causeway.events"
+
+    nats_url: SecretStr = SecretStr("")
+    """The same from NATS JetStream: servers such as ``nats://user:password@host:4222``, with commas between; empty = none."""
+    nats_stream: str = "CAUSEWAY"
+    nats_subject: str = "causeway.events"
+    nats_durable: str = "webhook-dispatcher"

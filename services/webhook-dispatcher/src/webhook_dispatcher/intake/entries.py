@@ -44,16 +44,24 @@ def slices(entries: Sequence[Entry], *, bytes_max: int) -> Iterator[Sequence[Ent
 
 def default_event_id(stream: str, entry_id: bytes) -> str:
     """Return the id of an event that came without one: the same each time the entry is read, so it is one event."""
-    milliseconds = int(entry_id.partition(b"-")[0])
-    digest = hashlib.sha256(stream.encode() + b"\0" + entry_id).digest()
+    return derived_event_id(stream.encode(), entry_id, milliseconds=int(entry_id.partition(b"-")[0]))
+
+
+def derived_event_id(source: bytes, entry_id: bytes, *, milliseconds: int) -> str:
+    """Return the event id that follows from where an event was found; ``milliseconds`` since 1970 sort it in time."""
+    digest = hashlib.sha256(source + b"\0" + entry_id).digest()
     tail = int.from_bytes(digest[:10], "big") & ((1 << 76) - 1)
     bits = ((milliseconds & ((1 << 48) - 1)) << 80) | (0x7 << 76) | tail
     return typeids.encode("evt", UUID(int=(bits & ~(0b11 << 62)) | (0b10 << 62)))
 
 
+def detail_of(exc: InvalidEventError) -> str:
+    """Return the first faults of an event as one line."""
+    return "; ".join(f"{error['pointer'] or '(event)'}: {error['detail']}" for error in exc.errors[:10])
+
+
 def rejected_of(entry_id: bytes, fields: Fields, exc: InvalidEventError) -> Rejected:
-    detail = "; ".join(f"{error['pointer'] or '(event)'}: {error['detail']}" for error in exc.errors[:10])
-    return Rejected(entry_id=entry_id, fields=fields, code=exc.code, detail=detail)
+    return Rejected(entry_id=entry_id, fields=fields, code=exc.code, detail=detail_of(exc))
 
 
 def rejection_of(stream: str, item: Rejected) -> Rejection:

@@ -94,7 +94,7 @@ class StreamIntake:
                     failures = 0
                 except (RedisError, OSError, TimeoutError) as exc:
                     log.warning("intake.waiting", reason=type(exc).__name__, detail=str(exc)[:200])
-                    await asyncio.sleep(_backoff(failures))
+                    await asyncio.sleep(backoff_seconds(failures))
                     failures += 1
             await self._leave()
         finally:
@@ -210,7 +210,7 @@ class StreamIntake:
                     log.warning("intake.batch_halved", reason=type(exc).__name__, events=len(events))
                     return await self._commit_halves(events, in_turn=in_turn)
                 log.warning("intake.waiting", reason=type(exc).__name__, events=len(events))
-                await asyncio.sleep(_backoff(failures))
+                await asyncio.sleep(backoff_seconds(failures))
                 failures += 1
                 continue
             self._metrics.accepted.inc(acceptance.accepted)
@@ -278,5 +278,6 @@ def takes_too_long(exc: BaseException) -> bool:
     return isinstance(exc, DBAPIError) and getattr(exc.orig, "sqlstate", None) == _QUERY_CANCELLED
 
 
-def _backoff(failures: int) -> float:
+def backoff_seconds(failures: int) -> float:
+    """Return how long to wait after so many failures in a row."""
     return _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)]

@@ -17,6 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from webhook_dispatcher.deliveries.sender import HttpSender
 from webhook_dispatcher.intake.metrics import IntakeMetrics
+from webhook_dispatcher.intake.sources.acceptor import Acceptor
+from webhook_dispatcher.intake.sources.configured import open_sources
+from webhook_dispatcher.intake.sources.metrics import SourceMetrics
 from webhook_dispatcher.intake.stream import StreamIntake
 from webhook_dispatcher.lanes import health_repository, recovery_repository, wake_up
 from webhook_dispatcher.lanes.breaker import BreakerPolicy
@@ -81,6 +84,7 @@ class Engine:
             health=self._health,
             tracing=resources.tracing,
         )
+        keep = RejectedEvents(resources.database).keep
         self._intake = StreamIntake(
             queue=resources.intake_queue,
             acceptance=resources.acceptance,
@@ -88,7 +92,18 @@ class Engine:
             consumer=resources.worker_name,
             metrics=IntakeMetrics(resources.registry),
             accepted=self._after_acceptance,
-            keep=RejectedEvents(resources.database).keep,
+            keep=keep,
+        )
+        source_metrics = SourceMetrics(resources.registry)
+        self._sources = open_sources(
+            settings,
+            make_acceptor=lambda: Acceptor(
+                acceptance=resources.acceptance,
+                keep=keep,
+                accepted=self._after_acceptance,
+                metrics=source_metrics,
+            ),
+            metrics=source_metrics,
         )
         self._recoveries = RecoveryRunner(
             resources.database, rate_per_second=settings.recovery_rate_per_second, woken=self._after_acceptance
@@ -114,7 +129,7 @@ class Engine:
         """Take no more work, finish what is in flight, write it down, give up the lanes."""
         self._pump.close()
         self._recoveries.close()
-        await self._intake.stop()
+        await asyncio.gather(self._intake.stop(), *(source.stop() for source in self._sources))
         await self._pump.finish(deadline_seconds=FINISH_SECONDS)
         await self._recorder.drain()
         await self._health.drain()
@@ -123,7 +138,10 @@ class Engine:
     async def _take_in(self) -> None:
         """Make sure that the day has its partitions before anything is written to it; what is there is delivered meanwhile."""
         await self._resources.partitions.make_at_start()
-        await self._intake.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._intake.run())
+            for source in self._sources:
+                group.create_task(source.run())
 
     async def _keep_lanes(self) -> None:
         """Once a second, and when asked: renew the leases and look for due work that no hint told of."""
