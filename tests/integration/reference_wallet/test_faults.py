@@ -1,6 +1,7 @@
 """Each fault that the reference wallet can be asked for, as a caller meets it, and what it did meanwhile."""
 
 import asyncio
+import re
 import gzip
 from typing import Any
 
@@ -170,7 +171,7 @@ async def test_a_wrong_clock(system: WalletSystem, wallet: ReferenceWallet) -> N
     finally:
         await wallet.control.put("/control/clock", json={"skew_seconds": 0})
     assert answer.status_code == 401
-    assert answer.json()["detail"].startswith("signature_time: made -600 s")
+    assert re.match(r"signature_time: made -60\d s", answer.json()["detail"])
     assert await state_of(system, "f12.d.1") is None
 
 

@@ -55,7 +55,9 @@ class SignedRoute(StrictRoute):
                 system_id=call.system_id, operation=operation, transfer_id=request.path_params.get("transfer_id")
             )
             if fault is None:
-                return _signed(resources, call, await _answered(carry_out, strict))
+                signed = _signed(resources, call, await _answered(carry_out, strict))
+                resources.replays.exchange((call.system_id, operation), signed)
+                return signed
             return await _struck(fault, resources, call, lambda: _answered(carry_out, strict), operation)
 
         return handle
