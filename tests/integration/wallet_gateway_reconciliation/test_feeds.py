@@ -49,6 +49,21 @@ async def test_a_feed_that_goes_backwards_freezes_the_wallet(books: Books) -> No
     assert [lost["kind"] for lost in missing["breaks"]] == ["missing_at_wallet"]
 
 
+async def test_an_unfreeze_forgives_nothing_that_only_the_wallet_knows(books: Books) -> None:
+    """What the rewritten feed holds is found by the scheduled runs that follow, however early it stands in the feed."""
+    home, partner = await books.bench.connect(home=True), await books.bench.connect()
+    await books.bench.move(home, partner)
+    await books.scheduled(partner)
+    await partner.system.do("POST", "restore", {"seq": 0})
+    assert (await books.scheduled(partner))[0]["status"] == "breaks"
+    await partner.system.caller.put("slipped-in", owner_ref=OWNER, op="credit", amount="50.00")
+    path = f"/v1/external-wallets/{partner.wallet}/unfreeze"
+    assert (await books.bench.tenant.owner.post(path, json={"evidence": "a backup"})).status_code == 200
+    newest = (await books.scheduled(partner))[0]
+    found = {each["kind"]: each["step_id"] for each in (await books.shown(newest["id"]))["breaks"]}
+    assert found.get("unknown_to_us") == "slipped-in"
+
+
 async def test_a_feed_that_was_rewritten_is_found_though_it_has_grown_again(books: Books) -> None:
     """The last known entry is read once more each time, and must be the same."""
     partner = await books.bench.connect()

@@ -110,8 +110,21 @@ async def resolve(
 
 
 async def forget_feed(session: AsyncSession, *, wallet_id: UUID) -> None:
-    """Forget what a wallet's feed said: after an unfreeze it is read from the beginning, and all is compared anew."""
-    await session.execute(text("DELETE FROM feed_positions WHERE wallet_id = :wallet_id"), {"wallet_id": wallet_id})
+    """Forget what a wallet's feed said: after an unfreeze it is read from the beginning, and all is compared anew.
+
+    No baseline afterwards: its past was rewritten, and nothing in it is let pass unseen because it is old.
+    """
+    await _restart_feed(session, wallet_id=wallet_id, baseline_seq=0)
+
+
+async def _restart_feed(session: AsyncSession, *, wallet_id: UUID, baseline_seq: int | None) -> None:
+    """Read a feed from its beginning from now on, and compare our orders of all time with it."""
+    statement = text(
+        "INSERT INTO feed_positions (wallet_id, seq, baseline_seq) VALUES (:wallet_id, 0, :baseline_seq)"
+        " ON CONFLICT (wallet_id) DO UPDATE SET seq = 0, step_id = NULL, state = NULL,"
+        " baseline_seq = excluded.baseline_seq, checked_to = 'epoch', next_run_at = now()"
+    )
+    await session.execute(statement, {"wallet_id": wallet_id, "baseline_seq": baseline_seq})
     await session.execute(text("DELETE FROM feed_states WHERE wallet_id = :wallet_id"), {"wallet_id": wallet_id})
 
 
