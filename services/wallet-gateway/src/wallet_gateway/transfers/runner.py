@@ -6,6 +6,7 @@ Nothing is sent before its intent is committed, and no transaction is open while
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Literal
 from uuid import UUID
 
 import structlog
@@ -18,24 +19,26 @@ from wallet_gateway.transfers.journey import Heard, Journey
 from wallet_gateway.transfers.pinned_endpoint import pin, repeats_safely
 from wallet_gateway.transfers.plan import Shape, Side
 from wallet_gateway.transfers.recorder import Recorder
-from wallet_gateway.transfers.resolution import Policy
+from wallet_gateway.transfers.resolution import Finding, Policy
 from wallet_gateway.transfers.shaping import Shaping, Unshaped
 from wallet_gateway.transfers.transfer import Claimed
 from wallet_gateway.transfers.wallet_book import WalletBook
+
+Hindrance = Literal["stopping", "lease_lost"]
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runner:
-    """One per worker. ``may_send`` tells whether this worker may begin another call: it is not stopping, and its lease holds."""
+    """One per worker. ``hindrance`` tells why this worker may not begin another call; None: it may."""
 
     book: WalletBook
     shaping: Shaping
     caller: StepCaller
     recorder: Recorder
     policy: Policy
-    may_send: Callable[[], bool]
+    hindrance: Callable[[], Hindrance | None]
     ended: Callable[[UUID], None]
     later: Callable[[UUID, datetime], None]
 
@@ -51,7 +54,7 @@ class Runner:
         while True:
             now = datetime.now(UTC)
             move = advance(journey.course, heard.finding if heard else None, now=now, policy=self.policy)
-            if not self.may_send():
+            if self.hindrance() is not None:
                 move = postpone(move)
             pinned = {side: pin(stored.wallet) for side, stored in wallets.items()}
             record = journey.make(move, heard, pinned=pinned, now=now)
@@ -63,8 +66,11 @@ class Runner:
                 self._leave(journey, move)
                 return
             assert move.call is not None
-            if not self.may_send():
-                return  # whoever takes it next finds the intent, and takes it for sent
+            hindrance = self.hindrance()
+            if hindrance is not None:
+                # The intent is taken back: the lease may be renewed, and then nobody else would ever take the transfer.
+                heard = Heard(finding=Finding(outcome="not_sent", code=hindrance), call=None)
+                continue
             stored = await self.book.get(journey.transfer.realm, journey.step.wallet_id)
             heard = await self.caller.call(journey, move.call, stored)
 
