@@ -120,6 +120,23 @@ async def test_what_is_under_way_is_not_held_against_anybody(books: Books) -> No
     assert _kinds(await books.shown(runs[0]["id"])) == ["state_differs"]
 
 
+async def test_what_a_person_decided_under_uncertainty_is_compared(books: Books) -> None:
+    """Said to have failed, and the wallet took the money: a break, though our own record of the step has no outcome."""
+    home, partner = await _places(books)
+    moved = await books.bench.move(partner, home)
+    for statement in (
+        "UPDATE transfer_steps SET outcome = NULL, ended_at = NULL WHERE transfer_id = :id AND kind <> 'hold'"
+        " AND wallet_id = :partner",
+        "UPDATE transfers SET status = 'failed', decision = 'failed' WHERE id = :id AND source_wallet_id = :partner",
+    ):
+        await _alter(books, statement, moved, partner=partner.id)
+    run = await books.reconcile(partner)
+    assert (run["status"], run["steps_compared"], _kinds(run)) == ("breaks", 1, ["state_differs"])
+    await _alter(books, "UPDATE transfers SET status = 'completed', decision = 'completed' WHERE id = :id", moved)
+    again = await books.reconcile(partner)
+    assert (again["status"], again["steps_compared"]) == ("clean", 1)
+
+
 async def test_a_break_is_published_once_and_found_until_it_is_resolved(books: Books) -> None:
     """The event keeps the dispatcher's schema; later runs show the same break, and none after it was resolved."""
     home, partner = await _places(books)

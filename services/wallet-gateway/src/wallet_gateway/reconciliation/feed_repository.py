@@ -47,7 +47,7 @@ _TRANSFERS = text(
 )
 _STEPS = text(
     """
-    SELECT s.transfer_id, s.kind, s.outcome, t.ended_at, t.amount, t.currency, t.decision IS NOT NULL AS is_decided
+    SELECT s.transfer_id, s.kind, s.outcome, t.ended_at, t.amount, t.currency, t.decision
     FROM transfer_steps s JOIN transfers t ON t.id = s.transfer_id
     WHERE s.wallet_id = :wallet_id AND s.transfer_id = ANY(CAST(:ids AS uuid[])) AND t.status NOT IN ('pending', 'manual_review')
     ORDER BY s.transfer_id, s.number
@@ -122,7 +122,7 @@ async def our_orders(session: AsyncSession, *, wallet_id: UUID, transfer_ids: Se
             currency=about[transfer_id].currency,
             steps=made,
             ended_at=about[transfer_id].ended_at,
-            is_decided=about[transfer_id].is_decided,
+            decision=about[transfer_id].decision,
         )
         for (transfer_id, leg), made in steps.items()
     ]
