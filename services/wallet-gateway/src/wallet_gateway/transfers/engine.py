@@ -115,13 +115,13 @@ class Engine:
         return list(self._running.values())
 
     async def _keep_lease(self) -> None:
-        while not self._is_stopping:
+        """Live on until the lease is given up: also while a stop hears out what is in flight, which must stay with this worker."""
+        while True:
             try:
                 await self._lease.renew()
             except (SQLAlchemyError, OSError, TimeoutError) as exc:
                 log.warning("transfers.lease_not_renewed", reason=type(exc).__name__)
             await asyncio.sleep(RENEW_SECONDS)
-        await asyncio.Event().wait()
 
     async def _keep_looking(self) -> None:
         """Look for what no hint told of: once a second, and at once while there is more than was taken."""
