@@ -56,6 +56,21 @@ async def test_a_transaction_that_only_the_wallet_knows(books: Books) -> None:
     assert (found["ours"], found["wallet_txn_id"] is not None) == (None, True)
 
 
+async def test_an_id_of_ours_hides_no_movement_at_another_wallet(books: Books) -> None:
+    """We gave this order to another server; that this wallet shows a movement under its id is a break."""
+    home, partner = await _places(books)
+    other = await books.bench.connect()
+    moved = await books.bench.move(home, partner)
+    elsewhere = (
+        "UPDATE transfer_steps SET wallet_id = :other,"
+        " endpoint = endpoint || jsonb_build_object('base_url', CAST(:elsewhere AS text))"
+        " WHERE transfer_id = :id AND kind = 'credit'"
+    )
+    await _alter(books, elsewhere, moved, other=other.id, elsewhere="https://elsewhere.example")
+    (found,) = (await books.reconcile(partner))["breaks"]
+    assert (found["kind"], found["step_id"]) == ("unknown_to_us", f"{moved['id']}.credit.1")
+
+
 async def test_another_amount_at_the_wallet(books: Books) -> None:
     """Both sides' words are shown."""
     home, partner = await _places(books)
@@ -125,8 +140,7 @@ async def test_what_a_person_decided_under_uncertainty_is_compared(books: Books)
     home, partner = await _places(books)
     moved = await books.bench.move(partner, home)
     for statement in (
-        "UPDATE transfer_steps SET outcome = NULL, ended_at = NULL WHERE transfer_id = :id AND kind <> 'hold'"
-        " AND wallet_id = :partner",
+        "UPDATE transfer_steps SET outcome = NULL, ended_at = NULL WHERE transfer_id = :id AND wallet_id = :partner",
         "UPDATE transfers SET status = 'failed', decision = 'failed' WHERE id = :id AND source_wallet_id = :partner",
     ):
         await _alter(books, statement, moved, partner=partner.id)

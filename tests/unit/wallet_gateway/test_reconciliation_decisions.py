@@ -172,7 +172,7 @@ def test_what_differs(ours: OurOrder, theirs: TheirOrder | None, kind: str | Non
     ],
 )
 def test_a_decision_is_held_against_the_wallet(
-    steps: list[tuple[StepKind, bool | None]], leg: Leg, decision: Decision, state: str | None, differs: bool
+    steps: list[tuple[StepKind, bool | None]], leg: Leg, decision: Decision, state: str | None, *, differs: bool
 ) -> None:
     """Completed: debited, and nothing given back. Failed: nothing moved, or what was taken was given back."""
     ours = _ours(*steps, leg=leg, decision=decision)

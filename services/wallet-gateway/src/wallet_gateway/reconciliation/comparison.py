@@ -46,6 +46,8 @@ class OurOrder:
     """When its transfer ended, by Postgres."""
     decision: Decision | None = None
     """What a person said of the transfer, who thereby vouched for what is at the wallets."""
+    is_here: bool = True
+    """It was given to the address that the wallet has now; another server's feed need not know it."""
 
     @property
     def step_id(self) -> str:
@@ -124,7 +126,7 @@ def _by_decision(decision: Decision | None, kind: StepKind) -> Expected:
 def compare(ours: OurOrder, theirs: TheirOrder | None) -> Break | None:
     """Return the difference of an order that has ended; None where there is none."""
     expected = expected_of(ours)
-    if theirs is None and expected == "nothing":
+    if theirs is None and (expected == "nothing" or not ours.is_here):
         return None
     told = {"state": expected, "op": ours.op, "amount": format(ours.amount, "f"), "currency": ours.currency}
     if theirs is None:
