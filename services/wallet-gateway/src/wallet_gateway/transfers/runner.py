@@ -3,13 +3,15 @@
 Nothing is sent before its intent is committed, and no transaction is open while something is sent.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from shared import typeids
 from wallet_gateway.external_wallets.repository import StoredWallet
@@ -25,6 +27,7 @@ from wallet_gateway.transfers.transfer import Claimed
 from wallet_gateway.transfers.wallet_book import WalletBook
 
 Hindrance = Literal["stopping", "lease_lost"]
+_AGAIN_SECONDS: Final = 0.5
 
 log = structlog.get_logger()
 
@@ -56,7 +59,7 @@ class Runner:
             move = advance(journey.course, heard.finding if heard else None, now=now, policy=self.policy)
             if self.hindrance() is not None:
                 move = postpone(move)
-            pinned = {side: pin(stored.wallet) for side, stored in wallets.items()}
+            pinned = await self._pins(claimed) if move.begun else {}
             record = journey.make(move, heard, pinned=pinned, now=now)
             if not await self.recorder.write(record):
                 log.info("transfer.fenced_off", transfer_id=typeids.encode("tr", journey.transfer.id))
@@ -86,6 +89,15 @@ class Runner:
         for side in ("source", "target"):
             wallets[side] = await self.book.get(transfer.realm, transfer.account(side).wallet_id)
         return wallets
+
+    async def _pins(self, claimed: Claimed) -> dict[Side, dict[str, Any]]:
+        """Return where the wallets are now; asked for until the database answers, since a call may have been heard already."""
+        while True:
+            try:
+                return {side: pin(stored.wallet) for side, stored in (await self._wallets(claimed)).items()}
+            except (SQLAlchemyError, OSError, TimeoutError) as exc:
+                log.warning("transfers.pins_wait", reason=type(exc).__name__)
+                await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _wait_unshaped(self, claimed: Claimed, unshaped: Unshaped) -> None:
         """Write down that nothing has begun, and why."""
