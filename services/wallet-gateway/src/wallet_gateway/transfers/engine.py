@@ -73,12 +73,13 @@ class Engine:
         self._recorder = Recorder(parts.engine_database)
         self._ended_hints = wake_up.Hints(parts.queue, wake_up.ENDED)
         book = WalletBook(parts.database)
+        policy = policy or Policy(review_after=timedelta(seconds=settings.transfer_review_after_seconds))
         self._runner = Runner(
             book=book,
-            shaping=Shaping(book=book, discovery=parts.discovery),
+            shaping=Shaping(book=book, discovery=parts.discovery, review_after=policy.review_after),
             caller=StepCaller(parts.wallets),
             recorder=self._recorder,
-            policy=policy or Policy(review_after=timedelta(seconds=settings.transfer_review_after_seconds)),
+            policy=policy,
             hindrance=self._hindrance,
             ended=self._after_end,
             later=self._wake_later,
@@ -115,7 +116,7 @@ class Engine:
         return list(self._running.values())
 
     async def _keep_lease(self) -> None:
-        """Live on until the lease is given up: also while a stop hears out what is in flight, which must stay with this worker."""
+        """Live on until the lease is given up: what a stop still hears out stays with this worker."""
         while True:
             try:
                 await self._lease.renew()

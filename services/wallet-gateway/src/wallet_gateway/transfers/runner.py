@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared import typeids
+from wallet_gateway.external_wallets.availability import retention_of
 from wallet_gateway.external_wallets.repository import StoredWallet
 from wallet_gateway.transfers.caller import StepCaller
 from wallet_gateway.transfers.course import Move, Terms, advance, postpone
@@ -110,7 +111,12 @@ class Runner:
 
 
 def _terms(stored: StoredWallet) -> Terms:
-    return Terms(repeats_safely=repeats_safely(stored.wallet.protocol), step_seconds=stored.wallet.step_seconds)
+    wallet = stored.wallet
+    return Terms(
+        repeats_safely=repeats_safely(wallet.protocol),
+        step_seconds=wallet.step_seconds,
+        retention=retention_of(wallet),
+    )
 
 
 def _log(journey: Journey, move: Move, heard: Heard | None) -> None:
