@@ -208,3 +208,50 @@ async def test_a_wallet_that_does_not_answer_is_waited_for(books: Books) -> None
     while await books.reconciler.work_once():
         pass
     assert (await books.shown(run["id"]))["status"] == "clean"
+
+
+async def test_a_wallet_that_cannot_be_compared_for_hours_is_a_break(books: Books) -> None:
+    """The run ends and says why; one event until the wallet is compared again, however many runs get nowhere."""
+    home, partner = await _places(books)
+    await books.bench.move(home, partner)
+    ended = []
+    for _ in range(2):
+        await partner.system.arm("status", operations=["feed"], status=500)
+        begun = await books.start(partner, **{"from": "2026-01-01T00:00:00Z"})
+        await books.bench.service.rows(
+            "UPDATE reconciliations SET created_at = created_at - interval '7 hours' WHERE id = :id",
+            id=typeids.decode("rec", begun["id"]),
+        )
+        while await books.reconciler.work_once():
+            pass
+        ended.append(await books.shown(begun["id"]))
+    first, second = ended
+    assert (first["status"], _kinds(first)) == ("breaks", ["feed_unreadable"])
+    assert first["breaks"][0]["theirs"] == {"code": "http_500"}
+    assert first["breaks"][0]["ours"]["not_compared_since"].startswith("2026-01-01T00:00:00")
+    assert second["breaks"] == first["breaks"]
+    (event,) = await books.events(partner)
+    kind = next(kind for kind in catalogue.all_types() if kind.name == event["type"])
+    validator_for(kind.json_schema).validate(event["data"])
+
+
+async def test_a_wallet_that_offers_no_feed_is_never_clean(books: Books) -> None:
+    """Nothing is compared, and no scheduled run says that the books agree; one that had a feed before is a break."""
+    home, partner = await _places(books)
+    without = (
+        "UPDATE external_wallets SET capabilities = capabilities || jsonb_build_object('feed', false) WHERE id = :id"
+    )
+    await books.bench.move(home, partner)
+    for path in (f"/v1/external-wallets/{partner.wallet}", "/v1/home-wallet"):
+        assert (await books.bench.tenant.owner.post(f"{path}/test-connection")).json()["ok"] is True
+    await books.reconciler.schedule()
+    await books.bench.service.rows(without, id=partner.id)
+    assert await books.scheduled(partner) == []
+
+    await books.bench.move(partner, home)
+    assert (await books.scheduled(home))[0]["status"] == "clean"
+    await books.bench.service.rows(without, id=home.id)
+    newest = (await books.scheduled(home))[0]
+    (found,) = (await books.shown(newest["id"]))["breaks"]
+    assert (newest["status"], found["kind"]) == ("breaks", "feed_unreadable")
+    assert found["theirs"] == {"code": "feed_not_offered"}

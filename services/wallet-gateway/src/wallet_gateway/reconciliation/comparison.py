@@ -15,7 +15,9 @@ from wallet_gateway.reconciliation.step_ids import order_id_of
 from wallet_gateway.transfers.course import Decision
 from wallet_gateway.transfers.plan import Leg, StepKind
 
-Kind = Literal["missing_at_wallet", "unknown_to_us", "amount_differs", "state_differs", "feed_regressed"]
+Kind = Literal[
+    "missing_at_wallet", "unknown_to_us", "amount_differs", "state_differs", "feed_regressed", "feed_unreadable"
+]
 Expected = Literal["committed", "held", "nothing"]
 
 _AS_EXPECTED: Final[Mapping[Expected, frozenset[str]]] = {

@@ -34,6 +34,7 @@ from wallet_gateway.reconciliation.progress import Compared, Waits
 log = structlog.get_logger()
 
 FEED_REGRESSED: Final = "feed_regressed"
+FEED_UNREADABLE: Final = "feed_unreadable"
 _SLOTS: Final = 4
 _LEASE_SECONDS: Final = 120.0
 _LOOK_SECONDS: Final = 1.0
@@ -42,6 +43,8 @@ _BATCH: Final = 500
 _BREAKS_MAX: Final = 1000
 _BACKOFF_SECONDS: Final = (2, 5, 10, 30, 60, 300)
 _KEPT_DAYS: Final = 7
+_GIVES_UP: Final = timedelta(hours=6)
+"""A run that has not got to its end by then ends with a break that says why: nothing was compared meanwhile."""
 _SLACK: Final = timedelta(seconds=5)
 """A step's beginning is told by its worker's clock, all else by Postgres's: so far a run looks back beyond the one before."""
 
@@ -88,6 +91,9 @@ class Reconciler:
             waits_for = failed.code
             seconds = _BACKOFF_SECONDS[min(run.attempts, len(_BACKOFF_SECONDS)) - 1]
             log.info("reconciliation.waits", reconciliation_id=typeids.encode("rec", run.id), code=waits_for)
+            if datetime.now(UTC) - run.created_at >= _GIVES_UP:
+                await self._give_up(run, waits_for)
+                return True
         async with self._database.autocommit() as connection:
             await runs_repository.put_off(connection, run, seconds=seconds, waits_for=waits_for)
         return True
@@ -125,13 +131,9 @@ class Reconciler:
                 stored = await wallets_repository.load_endpoint(session, realm=run.realm, wallet=run.wallet_id)
             except NotFound:
                 stored = None
-        has_feed = stored is not None and (await self._discovery.capabilities(stored)).feed
-        if stored is not None and not has_feed and not run.is_scheduled:
+        if stored is None or not (await self._discovery.capabilities(stored)).feed:
             # Nothing was compared, and that must not look like books that agree.
-            raise Waits("feed_not_offered")
-        if stored is None or not has_feed:
-            await self._finish(run, Compared(), checked_to=run.to_at)
-            return True
+            return await self._without_feed(run, "wallet_deleted" if stored is None else "feed_not_offered")
         endpoint = self._wallets.endpoints.open(stored)
         outcome = await self._read_feed(run, endpoint)
         if isinstance(outcome, Regressed):
@@ -145,6 +147,30 @@ class Reconciler:
         open_since = [since for since in (oldest_open, compared.late_since) if since is not None]
         await self._finish(run, compared, checked_to=min([run.to_at, *open_since]) - _SLACK)
         return True
+
+    async def _without_feed(self, run: Run, code: str) -> bool:
+        """End a run that has nothing to read: as none at all where nobody asked for it; raises Waits where somebody did.
+
+        A wallet that has a feed no more is a break.
+        """
+        if not run.is_scheduled:
+            raise Waits(code)
+        async with self._database.transaction() as session:
+            position = await feed_repository.position_of(session, wallet_id=run.wallet_id)
+            if code == "wallet_deleted" or not position.seq:
+                await runs_repository.drop(session, run)
+                return True
+        await self._give_up(run, code)
+        return True
+
+    async def _give_up(self, run: Run, code: str) -> None:
+        """End a run with a break: nothing was compared since then. One break, and event, however many runs find it."""
+        ours = {"not_compared_since": run.from_at.astimezone(UTC).isoformat()}
+        async with self._database.transaction() as session:
+            found = Break(kind=FEED_UNREADABLE, ours=ours, theirs={"code": code})
+            await runs_repository.note_break(session, run, found, now=datetime.now(UTC))
+        log.error("reconciliation.given_up", reconciliation_id=typeids.encode("rec", run.id), code=code)
+        await self._finish(run, Compared(), checked_to=run.from_at)
 
     async def _read_feed(self, run: Run, endpoint: Endpoint) -> bool | Regressed:
         """Read pages; True at the end of the feed, False where this turn is over."""
