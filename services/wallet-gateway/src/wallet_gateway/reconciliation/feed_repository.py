@@ -97,7 +97,7 @@ async def store(
     moved = await session.execute(_MOVE_ON, {**values, "before": before.seq})
     if moved.rowcount != 1 and before.seq == 0:  # type: ignore[attr-defined]  # of a cursor result
         moved = await session.execute(_BEGIN, values)
-    if moved.rowcount != 1:  # type: ignore[attr-defined]
+    if moved.rowcount != 1:  # type: ignore[attr-defined]  # of a cursor result
         return False
     newest = {entry.transfer_id: _entry(entry) for entry in entries}
     await session.execute(_STORE, {"wallet_id": wallet_id, "entries": orjson.dumps(list(newest.values())).decode()})
