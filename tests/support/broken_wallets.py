@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from reference_wallet.discovery import routes as discovery
+from reference_wallet.discovery import service as discovery
 from reference_wallet.signed_calls import callers, route
 from reference_wallet.transfers import repository, schemas
 from reference_wallet.transfers.rules import Change, Holds, Order, Transfer, Wallet, WalletRules
@@ -190,7 +190,7 @@ def _known_for_two_days(patch: pytest.MonkeyPatch) -> None:
     async def forgetful(*args: Any) -> dict[str, Any]:
         return {**await described(*args), "retention_days": 2}
 
-    patch.setattr(discovery, "described", forgetful)
+    patch.setattr("reference_wallet.discovery.routes.described", forgetful)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
