@@ -27,7 +27,7 @@ _SHORT = 60
 _SHORT_KILLS = 4
 _FULL = 10_000
 _END_SECONDS = 240
-_LOOK_SECONDS = 3.0
+_LOOK_SECONDS = 1.0
 _KILLED = (
     "wallet-gateway-api-1",
     "wallet-gateway-worker-1",
@@ -108,6 +108,8 @@ async def _run(
     looking = asyncio.create_task(looks.go_on(stack, started_with))
     try:
         await load.run()
+        if looking.done():
+            looking.result()
     finally:
         for task in (killing, looking):
             task.cancel()
