@@ -8,6 +8,7 @@ import asyncio
 import os
 import time
 from collections import Counter
+from dataclasses import dataclass, field
 from decimal import Decimal
 from random import Random
 
@@ -17,7 +18,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from chaos.money_books import Books, judge, read_books
+from chaos.money_books import Books, judge, judge_on_the_way, read_books
 from chaos.money_load import SYSTEM, MoneyLoad
 from support.figures import Figures
 from support.stack import StackProcess, running_stack
@@ -26,6 +27,7 @@ _SHORT = 60
 _SHORT_KILLS = 4
 _FULL = 10_000
 _END_SECONDS = 240
+_LOOK_SECONDS = 1.0
 _KILLED = (
     "wallet-gateway-api-1",
     "wallet-gateway-worker-1",
@@ -66,7 +68,7 @@ async def test_a_short_run_and_a_checker_that_finds_what_is_planted(show: Figure
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 async def test_ten_thousand_transfers(show: Figures) -> None:
-    """All invariants hold at the end, and whenever they are looked at on the way."""
+    """All invariants hold at the end, and those that no later moment makes good whenever they are looked at on the way."""
     seed = _seed()
     random = Random(seed)
     total = int(os.environ.get("CAUSEWAY_CHAOS_TRANSFERS") or _FULL)
@@ -76,6 +78,25 @@ async def test_ten_thousand_transfers(show: Figures) -> None:
         assert judge(books) == []
 
 
+@dataclass(slots=True)
+class _Looks:
+    """What was seen on the way."""
+
+    count: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    async def go_on(self, stack: StackProcess, started_with: dict[str, Decimal]) -> None:
+        """Judge the books every few seconds; a database that is down has none to show."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            try:
+                books = await read_books(stack, system=SYSTEM, started_with=started_with)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, httpx2.HTTPError):
+                continue
+            self.count += 1
+            self.wrong += judge_on_the_way(books)
+
+
 async def _run(
     stack: StackProcess, load: MoneyLoad, random: Random, show: Figures, *, seed: int, kills_max: int | None = None
 ) -> tuple[Books, dict[str, Decimal]]:
@@ -83,11 +104,17 @@ async def _run(
     killed: Counter[str] = Counter()
     began_at = time.monotonic()
     killing = asyncio.create_task(_kill_again_and_again(stack, random, killed, kills_max))
+    looks = _Looks()
+    looking = asyncio.create_task(looks.go_on(stack, started_with))
     try:
         await load.run()
+        if looking.done():
+            looking.result()
     finally:
-        killing.cancel()
-        await asyncio.gather(killing, return_exceptions=True)
+        for task in (killing, looking):
+            task.cancel()
+        await asyncio.gather(killing, looking, return_exceptions=True)
+    assert looks.wrong == []
     await load.disarm()
     await _until_ended(stack, load.total)
     books = await read_books(stack, system=SYSTEM, started_with=started_with)
@@ -103,6 +130,7 @@ async def _run(
         killed=dict(killed),
         seconds=round(time.monotonic() - began_at, 1),
         still_held=books.held,
+        looked_on_the_way=looks.count,
     )
     return books, started_with
 

@@ -2,10 +2,14 @@
 
 import re
 
+from pydantic import SecretStr
+
 from reference_wallet.app import create_app
 from reference_wallet.settings import Settings
 from shared.ewp.messages import parse_order, parse_transfer_answer
 from support.protocol_document import DOCUMENT, EXAMPLES, with_examples
+from wallet_gateway.protocols.endpoint import WalletKey
+from wallet_gateway.reconciliation.step_ids import parse_order_id
 
 
 def test_the_examples_are_as_the_code_makes_them() -> None:
@@ -36,3 +40,18 @@ def test_every_call_of_the_document_is_one_of_the_reference_wallet() -> None:
         (method, path) for path, calls in paths.items() if path.startswith(("/v1/", "/.well-known")) for method in calls
     }
     assert {(method, path.replace("{id}", "{transfer_id}")) for method, path in documented} == served
+
+
+def test_the_ids_of_the_document_are_those_that_the_gateway_gives() -> None:
+    """Whoever builds a wallet by the document parses what comes."""
+    ids = set(re.findall(r"tr_[0-9a-z]{26}[.a-z0-9]*", DOCUMENT.read_text(encoding="utf-8")))
+    assert ids
+    assert [text for text in ids if parse_order_id(text) is None] == []
+
+
+def test_the_document_offers_the_algorithm_that_the_gateway_has() -> None:
+    """Wallets are registered with a shared key; nothing else is promised."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert {name.lower() for name in re.findall("hmac-sha256|ed25519", text, flags=re.IGNORECASE)} == {
+        WalletKey(key_id="key_1", secret=SecretStr("x")).algorithm
+    }

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from reference_wallet.discovery import service as discovery
 from reference_wallet.signed_calls import callers, route
 from reference_wallet.transfers import repository, schemas
 from reference_wallet.transfers.rules import Change, Holds, Order, Transfer, Wallet, WalletRules
@@ -183,6 +184,15 @@ def _forgotten_tombstones(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(repository, "claim", over_tombstones)
 
 
+def _known_for_two_days(patch: pytest.MonkeyPatch) -> None:
+    described = discovery.described
+
+    async def forgetful(*args: Any) -> dict[str, Any]:
+        return {**await described(*args), "retention_days": 2}
+
+    patch.setattr("reference_wallet.discovery.routes.described", forgetful)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokenWallet:
     """How a wallet is broken, and the rules of the kit that say so: exactly these."""
@@ -207,6 +217,7 @@ BROKEN_WALLETS: Mapping[str, BrokenWallet] = {
     "serves any owner": _by("wallet_of_another_owner_is_rejected", rules=ServesAnyOwner),
     "tells ends of holds": _by("holds_that_end_say_so", rules=TellsHoldEnds),
     "forgets tombstones": _by("order_after_its_cancel_is_refused", patch=_forgotten_tombstones),
+    "forgets ids after two days": _by("ids_are_known_long_enough", patch=_known_for_two_days),
     "takes a nonce twice": _by("a_nonce_counts_once", patch=_no_nonces),
     "takes any time": _by("old_and_future_signatures_are_refused", patch=_any_time),
     "looks at no digest": _by("altered_bodies_are_refused", patch=_no_digests),

@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
 
+from shared import typeids
 from shared.ewp.messages import (
     PAGE_ITEMS_MAX,
     BalancePage,
@@ -27,6 +28,7 @@ from shared.ewp.messages import (
 from shared.ewp.signatures import Request, sign_request, sign_response
 from shared.ewp.signing_keys import HmacKey
 from wallet_gateway.conformance.catalogue import RULES
+from wallet_gateway.transfers.plan import StepKind, order_id
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "external-wallet-protocol.md"
 _BLOCK = re.compile(r"<!-- example: ([a-z-]+) -->\n.*?<!-- end -->", re.DOTALL)
@@ -34,7 +36,7 @@ _BLOCK = re.compile(r"<!-- example: ([a-z-]+) -->\n.*?<!-- end -->", re.DOTALL)
 _AT = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 _NOT_AFTER = datetime(2026, 11, 25, 12, 1, tzinfo=UTC)
 _CREATED = int(_AT.timestamp())
-_ID = "tr_01j9zq3s8hf3mbq5w7t2k4v6xy.d.1"
+_ID = order_id(typeids.decode("tr", "tr_01j9zq3s8hf3mbq5w7t2k4v6xy"), StepKind.HOLD)
 _KEY = HmacKey.of_text("key_01j9zq3s8hf3mbq5w7t2k4v6xy", "wk_example-only-never-a-real-key-0001")
 _NONCE = "Kq3vX0m2c9d1T7sYb5Zt4wEh"
 _ORDER = TransferOrder(

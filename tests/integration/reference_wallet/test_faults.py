@@ -1,8 +1,8 @@
 """Each fault that the reference wallet can be asked for, as a caller meets it, and what it did meanwhile."""
 
 import asyncio
-import re
 import gzip
+import re
 from typing import Any
 
 import httpx2

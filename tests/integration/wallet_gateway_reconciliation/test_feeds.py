@@ -1,10 +1,14 @@
 """Feeds: read in pages from where they were left; one that goes backwards freezes the wallet."""
 
 import asyncio
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from support.databases import Databases
 from support.reconciliation_books import Books
+from support.reference_wallet import reference_wallet
 from support.transfer_bench import OWNER
 from wallet_gateway.reconciliation import feed, feed_repository, reconciler
 
@@ -47,6 +51,21 @@ async def test_a_feed_that_goes_backwards_freezes_the_wallet(books: Books) -> No
     assert (await books.bench.tenant.owner.post(path, json={"evidence": "they replay the log"})).status_code == 200
     missing = await books.reconcile(partner)
     assert [lost["kind"] for lost in missing["breaks"]] == ["missing_at_wallet"]
+
+
+async def test_an_unfreeze_forgives_nothing_that_only_the_wallet_knows(books: Books) -> None:
+    """What the rewritten feed holds is found by the scheduled runs that follow, however early it stands in the feed."""
+    home, partner = await books.bench.connect(home=True), await books.bench.connect()
+    await books.bench.move(home, partner)
+    await books.scheduled(partner)
+    await partner.system.do("POST", "restore", {"seq": 0})
+    assert (await books.scheduled(partner))[0]["status"] == "breaks"
+    await partner.system.caller.put("slipped-in", owner_ref=OWNER, op="credit", amount="50.00")
+    path = f"/v1/external-wallets/{partner.wallet}/unfreeze"
+    assert (await books.bench.tenant.owner.post(path, json={"evidence": "a backup"})).status_code == 200
+    newest = (await books.scheduled(partner))[0]
+    found = {each["kind"]: each["step_id"] for each in (await books.shown(newest["id"]))["breaks"]}
+    assert found.get("unknown_to_us") == "slipped-in"
 
 
 async def test_a_feed_that_was_rewritten_is_found_though_it_has_grown_again(books: Books) -> None:
@@ -118,6 +137,64 @@ async def test_a_position_is_moved_by_one_of_two_who_read(books: Books) -> None:
     assert stored == [True, False]
     async with database.transaction() as session:
         assert (await feed_repository.position_of(session, wallet_id=partner.id)).seq == 9
+
+
+async def test_a_position_that_was_begun_anew_is_not_moved_by_who_read_before(books: Books) -> None:
+    """Neither where it stands at the beginning again, nor where there is none."""
+    partner = await books.bench.connect()
+    database = books.bench.service.resources.database
+    before = feed.Position(seq=5, step_id="t-5", state="committed")
+    reached = feed.Position(seq=9, step_id="t-9", state="committed")
+    for begins in ("DELETE FROM feed_positions", "INSERT INTO feed_positions (wallet_id, seq) VALUES (:id, 0)"):
+        where = " WHERE wallet_id = :id" if begins.startswith("DELETE") else ""
+        await books.bench.service.rows(begins + where, id=partner.id)
+        async with database.transaction() as session:
+            assert not await feed_repository.store(
+                session, wallet_id=partner.id, before=before, reached=reached, entries=[]
+            )
+            assert (await feed_repository.position_of(session, wallet_id=partner.id)).seq == 0
+
+
+async def test_a_wallet_that_moves_to_another_server_is_read_as_a_new_one(books: Books, databases: Databases) -> None:
+    """Its feed did not go backwards, our orders at the old server are not missing there, and what is new is found."""
+    home, partner = await books.bench.connect(home=True), await books.bench.connect()
+    for _ in range(2):
+        await books.bench.move(home, partner)
+    assert (await books.scheduled(partner))[0]["status"] == "clean"
+    path = f"/v1/external-wallets/{partner.wallet}"
+    key = (await books.bench.tenant.owner.post(f"{path}/api-key/reveal")).json()
+    async with reference_wallet(databases) as other:
+        system = await other.new_system()
+        await system.open_wallet(owner_ref=OWNER, balance="100.00")
+        await replace(books.bench, reference=other).register_key(replace(partner, system=system), key)
+        await system.caller.put("before-us", owner_ref=OWNER, op="credit", amount="1.00")
+        await books.bench.change(partner, base_url=other.url)
+        assert (await books.scheduled(partner))[0]["status"] == "clean"
+        assert (await books.wallet(partner))["frozen"] is False
+        await system.caller.put("after-us", owner_ref=OWNER, op="credit", amount="1.00")
+        newest = (await books.scheduled(partner))[0]
+        assert [found["step_id"] for found in (await books.shown(newest["id"]))["breaks"]] == ["after-us"]
+
+
+async def test_what_the_old_server_said_is_not_kept_for_the_new_one(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The address is edited while a page is on its way."""
+    partner = await books.bench.connect()
+    await partner.system.caller.put("theirs", owner_ref=OWNER, op="credit", amount="1.00")
+    begun = await books.start(partner)
+    page = books.reconciler._page
+
+    async def edited_meanwhile(*given: Any) -> Any:
+        answer = await page(*given)
+        await books.bench.change(partner, base_url="http://127.0.0.1:9/moved")
+        return answer
+
+    monkeypatch.setattr(books.reconciler, "_page", edited_meanwhile)
+    assert await books.reconciler.work_once()
+    run = await books.shown(begun["id"])
+    assert (run["status"], run["waits_for"]) == ("running", "wallet_moved")
+    assert await books.bench.service.rows("SELECT * FROM feed_states WHERE wallet_id = :id", id=partner.id) == []
 
 
 async def test_a_reconciler_works_by_itself_until_it_is_cancelled(books: Books) -> None:

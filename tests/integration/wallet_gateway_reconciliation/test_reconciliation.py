@@ -56,6 +56,21 @@ async def test_a_transaction_that_only_the_wallet_knows(books: Books) -> None:
     assert (found["ours"], found["wallet_txn_id"] is not None) == (None, True)
 
 
+async def test_an_id_of_ours_hides_no_movement_at_another_wallet(books: Books) -> None:
+    """We gave this order to another server; that this wallet shows a movement under its id is a break."""
+    home, partner = await _places(books)
+    other = await books.bench.connect()
+    moved = await books.bench.move(home, partner)
+    elsewhere = (
+        "UPDATE transfer_steps SET wallet_id = :other,"
+        " endpoint = endpoint || jsonb_build_object('base_url', CAST(:elsewhere AS text))"
+        " WHERE transfer_id = :id AND kind = 'credit'"
+    )
+    await _alter(books, elsewhere, moved, other=other.id, elsewhere="https://elsewhere.example")
+    (found,) = (await books.reconcile(partner))["breaks"]
+    assert (found["kind"], found["step_id"]) == ("unknown_to_us", f"{moved['id']}.credit.1")
+
+
 async def test_another_amount_at_the_wallet(books: Books) -> None:
     """Both sides' words are shown."""
     home, partner = await _places(books)
@@ -120,6 +135,22 @@ async def test_what_is_under_way_is_not_held_against_anybody(books: Books) -> No
     assert _kinds(await books.shown(runs[0]["id"])) == ["state_differs"]
 
 
+async def test_what_a_person_decided_under_uncertainty_is_compared(books: Books) -> None:
+    """Said to have failed, and the wallet took the money: a break, though our own record of the step has no outcome."""
+    home, partner = await _places(books)
+    moved = await books.bench.move(partner, home)
+    for statement in (
+        "UPDATE transfer_steps SET outcome = NULL, ended_at = NULL WHERE transfer_id = :id AND wallet_id = :partner",
+        "UPDATE transfers SET status = 'failed', decision = 'failed' WHERE id = :id AND source_wallet_id = :partner",
+    ):
+        await _alter(books, statement, moved, partner=partner.id)
+    run = await books.reconcile(partner)
+    assert (run["status"], run["steps_compared"], _kinds(run)) == ("breaks", 1, ["state_differs"])
+    await _alter(books, "UPDATE transfers SET status = 'completed', decision = 'completed' WHERE id = :id", moved)
+    again = await books.reconcile(partner)
+    assert (again["status"], again["steps_compared"]) == ("clean", 1)
+
+
 async def test_a_break_is_published_once_and_found_until_it_is_resolved(books: Books) -> None:
     """The event keeps the dispatcher's schema; later runs show the same break, and none after it was resolved."""
     home, partner = await _places(books)
@@ -177,3 +208,50 @@ async def test_a_wallet_that_does_not_answer_is_waited_for(books: Books) -> None
     while await books.reconciler.work_once():
         pass
     assert (await books.shown(run["id"]))["status"] == "clean"
+
+
+async def test_a_wallet_that_cannot_be_compared_for_hours_is_a_break(books: Books) -> None:
+    """The run ends and says why; one event until the wallet is compared again, however many runs get nowhere."""
+    home, partner = await _places(books)
+    await books.bench.move(home, partner)
+    ended = []
+    for _ in range(2):
+        await partner.system.arm("status", operations=["feed"], status=500)
+        begun = await books.start(partner, **{"from": "2026-01-01T00:00:00Z"})
+        await books.bench.service.rows(
+            "UPDATE reconciliations SET created_at = created_at - interval '7 hours' WHERE id = :id",
+            id=typeids.decode("rec", begun["id"]),
+        )
+        while await books.reconciler.work_once():
+            pass
+        ended.append(await books.shown(begun["id"]))
+    first, second = ended
+    assert (first["status"], _kinds(first)) == ("breaks", ["feed_unreadable"])
+    assert first["breaks"][0]["theirs"] == {"code": "http_500"}
+    assert first["breaks"][0]["ours"]["not_compared_since"].startswith("2026-01-01T00:00:00")
+    assert second["breaks"] == first["breaks"]
+    (event,) = await books.events(partner)
+    kind = next(kind for kind in catalogue.all_types() if kind.name == event["type"])
+    validator_for(kind.json_schema).validate(event["data"])
+
+
+async def test_a_wallet_that_offers_no_feed_is_never_clean(books: Books) -> None:
+    """Nothing is compared, and no scheduled run says that the books agree; one that had a feed before is a break."""
+    home, partner = await _places(books)
+    without = (
+        "UPDATE external_wallets SET capabilities = capabilities || jsonb_build_object('feed', false) WHERE id = :id"
+    )
+    await books.bench.move(home, partner)
+    for path in (f"/v1/external-wallets/{partner.wallet}", "/v1/home-wallet"):
+        assert (await books.bench.tenant.owner.post(f"{path}/test-connection")).json()["ok"] is True
+    await books.reconciler.schedule()
+    await books.bench.service.rows(without, id=partner.id)
+    assert await books.scheduled(partner) == []
+
+    await books.bench.move(partner, home)
+    assert (await books.scheduled(home))[0]["status"] == "clean"
+    await books.bench.service.rows(without, id=home.id)
+    newest = (await books.scheduled(home))[0]
+    (found,) = (await books.shown(newest["id"]))["breaks"]
+    assert (newest["status"], found["kind"]) == ("breaks", "feed_unreadable")
+    assert found["theirs"] == {"code": "feed_not_offered"}

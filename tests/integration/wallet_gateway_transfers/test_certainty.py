@@ -214,6 +214,32 @@ async def test_an_address_that_was_changed_meanwhile_changes_nothing_for_a_step_
     assert transfer["steps"][1]["base_url"] == bench.reference.url
 
 
+async def test_a_refund_goes_where_the_debit_was_made(bench: Bench) -> None:
+    """The source has moved to another server since, which knows nothing of the debit."""
+    source, target = await bench.connect(), await bench.connect()
+    await target.system.arm("delay", operations=["put"], when="before", delay_ms=2000)
+    transfer_id = await bench.begin(source, target, target=target.side("nobody"))
+    await bench.step_of(transfer_id, "credit")
+    await bench.change(source, base_url="http://127.0.0.1:1")
+    transfer = await bench.ended(transfer_id)
+    assert transfer["status"] == "reversed"
+    assert (transfer["steps"][-1]["kind"], transfer["steps"][-1]["base_url"]) == ("refund", bench.reference.url)
+    assert await source.ledger() == Decimal("100.00")
+
+
+async def test_a_step_is_made_where_the_wallet_is_when_it_begins(bench: Bench) -> None:
+    """The target has moved since the transfer was claimed, and before the credit began."""
+    home, partner = await bench.connect(home=True), await bench.connect(step_seconds=SHORT)
+    await bench.change(partner, base_url="http://127.0.0.1:1")
+    await home.system.arm("delay", operations=["put"], when="after", delay_ms=2500)
+    transfer_id = await bench.begin(home, partner)
+    await bench.step_of(transfer_id, "hold")
+    await bench.change(partner, base_url=bench.reference.url)
+    transfer = await bench.ended(transfer_id)
+    assert transfer["status"] == "completed"
+    assert transfer["steps"][1]["base_url"] == bench.reference.url
+
+
 async def test_a_key_that_was_rotated_meanwhile_signs_the_next_call(bench: Bench) -> None:
     """The same order goes on under the new key."""
     home, partner = await bench.connect(home=True), await bench.connect(response_signatures="optional")

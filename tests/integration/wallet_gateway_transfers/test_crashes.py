@@ -123,6 +123,20 @@ async def test_an_orderly_stop_hears_out_what_is_in_flight(bench: Bench) -> None
     assert {len(step["attempts"]) for step in transfer["steps"]} == {1}
 
 
+async def test_a_stop_that_takes_longer_than_the_lease_keeps_what_is_in_flight(bench: Bench) -> None:
+    """Another worker is there, and does not take over what the one that stops still hears out."""
+    home, partner = await bench.connect(home=True), await bench.connect()
+    async with running_engine(bench.service, transfer_lease_seconds=2.0) as stopping:
+        await home.system.arm("delay", operations=["put"], when="after", delay_ms=4500)
+        transfer_id = await bench.begin(home, partner)
+        await bench.step_of(transfer_id, "hold")
+        async with running_engine(bench.service):
+            await stopping.stop()
+            transfer = await bench.ended(transfer_id)
+    assert transfer["status"] == "completed"
+    assert [call[2] for call in bench.attempts(transfer)] == ["definitive"] * 3
+
+
 async def test_a_fault_of_ours_puts_one_transfer_off_and_no_other(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,13 +103,15 @@ def _transfer(tenant: Tenant) -> Transfer:
     )
 
 
-async def _write(service: GatewayService, transfer: Transfer, end: End, *, revision: int = 3) -> str:
+async def _write(
+    service: GatewayService, transfer: Transfer, end: End, *, revision: int = 3, row_id: UUID | None = None
+) -> str:
     """Write an event as a record does."""
     row = row_of(transfer, end, revision=revision, now=datetime.now(UTC))
     await service.rows(
         "INSERT INTO outbox (id, tenant_id, environment, event_id, ordering_key, body)"
         " VALUES (:id, :tenant, 'live', :event_id, :key, :body)",
-        id=UUID(row["event_row_id"]),
+        id=row_id or UUID(row["event_row_id"]),
         tenant=transfer.realm.tenant_id,
         event_id=row["event_id"],
         key=row["event_key"],
@@ -137,6 +139,20 @@ async def _events(told: Tenant) -> list[str]:
 COMPLETED = End(status="completed")
 FAILED = End(status="failed", failure=Failure(code="insufficient_funds", detail="The wallet says rejected."))
 REVIEW = End(status="manual_review", failure=Failure(code="outcome_unknown", detail="The wallet does not say."))
+
+
+async def test_what_was_written_first_leaves_first_whatever_the_clocks_say(
+    bench: Bench, dispatcher: DispatcherService, told: Tenant
+) -> None:
+    """The process that wrote the later event has a clock that is behind: its id is the lower one."""
+    transfer, early, late = _transfer(told), typeids.new_id(), typeids.new_id()
+    assert early < late
+    async with _outbox(bench.service, dispatcher) as (outbox, _):
+        review = await _write(bench.service, transfer, REVIEW, revision=3, row_id=late)
+        completed = await _write(bench.service, transfer, COMPLETED, revision=4, row_id=early)
+        assert await outbox.publish_due() == 1
+        assert await outbox.publish_due() == 1
+    assert await _events(told) == [review, completed]
 
 
 async def test_an_event_is_accepted_and_leaves(bench: Bench, dispatcher: DispatcherService, told: Tenant) -> None:

@@ -14,10 +14,11 @@ from shared.ewp.messages import FeedPage, State, TransferAnswer
 from wallet_gateway.reconciliation.comparison import OurOrder, OurStep, TheirOrder, compare, expected_of
 from wallet_gateway.reconciliation.feed import Fresh, Gap, Position, Regressed, judge
 from wallet_gateway.reconciliation.step_ids import order_id_of, parse_order_id
+from wallet_gateway.transfers.course import Decision
 from wallet_gateway.transfers.plan import Leg, StepKind
 
-H, C, R, D = StepKind.HOLD, StepKind.COMMIT, StepKind.RELEASE, StepKind.DEBIT
 TRANSFER = UUID("0198c0de-0000-7000-8000-000000000001")
+H, C, R, D, F = StepKind.HOLD, StepKind.COMMIT, StepKind.RELEASE, StepKind.DEBIT, StepKind.REFUND
 
 
 def _entry(seq: int, *, name: str | None = None, state: State = "committed") -> TransferAnswer:
@@ -84,7 +85,7 @@ def test_a_feed_read_in_pages_brings_every_entry_once(length: int, limit: int) -
     assert read == list(range(1, length + 1))
 
 
-def _ours(*steps: tuple[StepKind, bool | None], leg: Leg = "debit", decided: bool = False) -> OurOrder:
+def _ours(*steps: tuple[StepKind, bool | None], leg: Leg = "debit", decision: Decision | None = None) -> OurOrder:
     return OurOrder(
         transfer_id=TRANSFER,
         leg=leg,
@@ -92,7 +93,7 @@ def _ours(*steps: tuple[StepKind, bool | None], leg: Leg = "debit", decided: boo
         currency="USD",
         steps=[OurStep(kind=kind, applied=applied) for kind, applied in steps],
         ended_at=datetime.now(UTC),
-        is_decided=decided,
+        decision=decision,
     )
 
 
@@ -136,9 +137,9 @@ def test_what_an_order_must_be_at_the_wallet(steps: list[tuple[StepKind, bool | 
         (_ours((D, False)), _theirs("committed"), "state_differs"),
         (_ours((H, True)), _theirs("held"), None),
         (_ours((H, True)), None, "missing_at_wallet"),
-        (_ours((H, True), decided=True), _theirs("cancelled"), None),
-        (_ours((H, True), decided=True), None, None),
-        (_ours((D, True), decided=True), _theirs("cancelled"), "state_differs"),
+        (_ours((H, True), decision="failed"), _theirs("cancelled"), None),
+        (_ours((H, True), decision="failed"), None, None),
+        (_ours((D, True), decision="failed"), _theirs("cancelled"), "state_differs"),
     ],
 )
 def test_what_differs(ours: OurOrder, theirs: TheirOrder | None, kind: str | None) -> None:
@@ -147,6 +148,38 @@ def test_what_differs(ours: OurOrder, theirs: TheirOrder | None, kind: str | Non
     assert (found.kind if found else None) == kind
     if found is not None:
         assert (found.step_id, found.ours is not None) == (order_id_of(TRANSFER, "debit"), True)
+
+
+@pytest.mark.parametrize(
+    ("steps", "leg", "decision", "state", "differs"),
+    [
+        ([(D, None)], "debit", "completed", "committed", False),
+        ([(D, None)], "debit", "completed", None, True),
+        ([(D, None)], "debit", "completed", "cancelled", True),
+        ([(D, None)], "debit", "failed", None, False),
+        ([(D, None)], "debit", "failed", "rejected", False),
+        ([(D, None)], "debit", "failed", "committed", True),
+        ([(H, None)], "debit", "failed", "held", True),
+        ([(H, True), (C, None)], "debit", "completed", "held", True),
+        ([(H, True), (C, None)], "debit", "completed", "committed", False),
+        ([(H, True), (R, None)], "debit", "failed", "cancelled", False),
+        ([(H, True), (R, None)], "debit", "failed", "committed", True),
+        ([(H, True)], "debit", "failed", "held", True),
+        ([(H, True)], "debit", "completed", "cancelled", True),
+        ([(F, None)], "refund", "failed", "committed", False),
+        ([(F, None)], "refund", "failed", None, True),
+        ([(F, None)], "refund", "completed", "committed", True),
+        ([(F, None)], "refund", "completed", None, False),
+    ],
+)
+def test_a_decision_is_held_against_the_wallet(
+    steps: list[tuple[StepKind, bool | None]], leg: Leg, decision: Decision, state: str | None, *, differs: bool
+) -> None:
+    """Completed: debited, and nothing given back. Failed: nothing moved, or what was taken was given back."""
+    ours = _ours(*steps, leg=leg, decision=decision)
+    assert ours.is_certain
+    theirs = None if state is None else _theirs(state, op=ours.op)
+    assert (compare(ours, theirs) is not None) == differs
 
 
 @given(st.uuids(), st.sampled_from(["debit", "credit", "refund"]))

@@ -125,6 +125,7 @@ async def open_resources(
         stack.push_async_callback(reader.aclose)
         external_wallets = ExternalWallets(endpoints=wallets.endpoints, policy=wallets.policy)
         ends = await stack.enter_async_context(_followed_ends(settings, database))
+        review_after = timedelta(seconds=settings.transfer_review_after_seconds)
         begun = Hints(queue, BEGUN)
         stack.push_async_callback(begun.settle)
         yield GatewayResources(
@@ -139,10 +140,12 @@ async def open_resources(
             discovery=Discovery(database=database, wallets=wallets),
             external_wallets=external_wallets,
             home_wallet=HomeWallet(external_wallets),
-            connection_tests=ConnectionTests(database=database, wallets=wallets),
+            connection_tests=ConnectionTests(database=database, wallets=wallets, review_after=review_after),
             balances=Balances(database=database, reader=reader, deadline_seconds=settings.balances_deadline_seconds),
-            transfers=Transfers(database=database, isolation=wallets.isolation, begun=begun, ends=ends),
-            review=Review(review_after=timedelta(seconds=settings.transfer_review_after_seconds)),
+            transfers=Transfers(
+                database=database, isolation=wallets.isolation, begun=begun, ends=ends, review_after=review_after
+            ),
+            review=Review(review_after=review_after),
         )
 
 

@@ -18,6 +18,7 @@ from wallet_gateway.conformance.rules import (
 
 RULES: Final[tuple[Rule, ...]] = (
     discovery.well_known_document_is_complete,
+    discovery.ids_are_known_long_enough,
     discovery.currencies_have_their_own_scale,
     signatures.unsigned_requests_are_refused,
     signatures.unknown_keys_are_refused,

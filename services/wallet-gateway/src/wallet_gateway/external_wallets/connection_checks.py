@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from shared.ewp.messages import BalancePage, WellKnown
+from wallet_gateway.external_wallets.retention import forgets_too_early
 from wallet_gateway.external_wallets.schemas import ConnectionCheck
 from wallet_gateway.protocols.endpoint import Protocol
 from wallet_gateway.protocols.results import Read, ReadFailed
@@ -26,6 +28,8 @@ class Observed:
     well_known: Read[WellKnown] | ReadFailed | None
     signed: Read[BalancePage] | ReadFailed
     forged: Read[BalancePage] | ReadFailed
+    review_after: timedelta
+    """After so long without an outcome a transfer goes to a person."""
 
     def calls(self) -> Sequence[Read[WellKnown] | Read[BalancePage] | ReadFailed]:
         """Return every outcome there is."""
@@ -110,6 +114,10 @@ def _capabilities(observed: Observed) -> ConnectionCheck:
         detail = "The well-known document is missing or malformed."
         return ConnectionCheck(name="capabilities", status="failed", code=found.code, detail=detail)
     able = found.value
+    retention = timedelta(days=min(able.retention_days, timedelta.max.days))
+    if forgets_too_early(retention, review_after=observed.review_after):
+        detail = f"It knows transfers for {able.retention_days} days only: too short to take part in any."
+        return ConnectionCheck(name="capabilities", status="failed", code="wallet_retention_too_short", detail=detail)
     holds = "holds that expire" if able.holds and able.holds_expire else "holds" if able.holds else "no holds"
     detail = (
         f"{len(able.currencies)} currencies, {holds}, {'a feed' if able.feed else 'no feed: it cannot be reconciled'}."

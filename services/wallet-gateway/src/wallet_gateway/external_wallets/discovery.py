@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from pydantic import SecretStr
@@ -77,8 +77,9 @@ class Discovery:
 class ConnectionTests:
     """An operator's test of one wallet; goes past an open breaker, on the slow lane."""
 
-    def __init__(self, *, database: Database, wallets: WalletAccess) -> None:
+    def __init__(self, *, database: Database, wallets: WalletAccess, review_after: timedelta) -> None:
         self._database = database
+        self._review_after = review_after
         self._wallets = wallets
 
     async def run(self, caller: Caller, wallet: WalletRef) -> ConnectionTestOut:
@@ -121,6 +122,7 @@ class ConnectionTests:
             well_known=well_known,
             signed=signed,
             forged=forged,
+            review_after=self._review_after,
         )
 
     async def _ask_balances(self, endpoint: Endpoint) -> Read[BalancePage] | ReadFailed:

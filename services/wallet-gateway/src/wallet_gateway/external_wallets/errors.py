@@ -1,7 +1,8 @@
 """Named facts about wallets.
 
 Tree: Problem ── BaseUrlNotAllowed 422 · ApiKeyMalformed 422 · TooManyKeys 409 · WalletLimitReached 409 · WalletDisabled 409 ·
-WalletFrozen 409 · WalletNotFrozen 409 · WalletInUse 409 · OperationNotSupported 409 · WalletUnavailable 503
+WalletFrozen 409 · RetentionTooShort 409 · WalletNotFrozen 409 · WalletInUse 409 · OperationNotSupported 409 ·
+WalletUnavailable 503
 """
 
 import math
@@ -57,6 +58,16 @@ class WalletFrozen(Conflict):
 
     code, title = "wallet_frozen", "Wallet frozen"
     default_detail = "The wallet is frozen for transfers; see its frozen_reason, and unfreeze it with evidence."
+
+
+class RetentionTooShort(Conflict):
+    """The wallet says that it forgets the ids of transfers before their outcome would be certain: it might do one twice."""
+
+    code, title = "wallet_retention_too_short", "Wallet retention too short"
+    default_detail = (
+        "The wallet says in retention_days that it forgets transfers too early to take part in any;"
+        " when it keeps them longer, test the connection, so that it is asked again."
+    )
 
 
 class WalletNotFrozen(Conflict):

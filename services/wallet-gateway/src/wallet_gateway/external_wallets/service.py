@@ -96,6 +96,8 @@ class ExternalWallets:
         )
         # What another server could do says nothing of this one.
         forgotten = {"capabilities": None, "capabilities_at": None} if moved else {}
+        if moved:
+            await reconciliation.begin_other_feed(session, wallet_id=wallet.id)
         changed = await repository.update(session, wallet, {**changes, **forgotten})
         await audit(session, caller, "wallet.changed", changed, {**changes, **_warned(changed)})
         return changed

@@ -28,13 +28,14 @@ class OutboxRow:
         return Realm(tenant_id=self.tenant_id, environment=self.environment)
 
 
-# The first of each ordering key alone: the next one leaves when it is gone.
+# The first of each ordering key alone: the next one leaves when it is gone. First is what was written first, by Postgres's count:
+# ids are of the clocks of whichever process wrote them, and of a transfer's two events the later may have the lower.
 _TAKE = text(
     """
     WITH due AS MATERIALIZED (
         SELECT id FROM outbox o
         WHERE due_at <= now()
-            AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.ordering_key = o.ordering_key AND e.id < o.id)
+            AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.ordering_key = o.ordering_key AND e.number < o.number)
         ORDER BY due_at LIMIT :limit
         FOR UPDATE SKIP LOCKED
     )

@@ -12,9 +12,12 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 from wallet_gateway.reconciliation.step_ids import order_id_of
+from wallet_gateway.transfers.course import Decision
 from wallet_gateway.transfers.plan import Leg, StepKind
 
-Kind = Literal["missing_at_wallet", "unknown_to_us", "amount_differs", "state_differs", "feed_regressed"]
+Kind = Literal[
+    "missing_at_wallet", "unknown_to_us", "amount_differs", "state_differs", "feed_regressed", "feed_unreadable"
+]
 Expected = Literal["committed", "held", "nothing"]
 
 _AS_EXPECTED: Final[Mapping[Expected, frozenset[str]]] = {
@@ -26,7 +29,7 @@ _AS_EXPECTED: Final[Mapping[Expected, frozenset[str]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OurStep:
-    """One step. ``applied`` is None where its outcome never became known, because a person decided without it."""
+    """One step. ``applied`` is None where its outcome never became known: a person decided without it."""
 
     kind: StepKind
     applied: bool | None
@@ -43,8 +46,10 @@ class OurOrder:
     steps: Sequence[OurStep]
     ended_at: datetime
     """When its transfer ended, by Postgres."""
-    is_decided: bool = False
-    """A person ended the transfer, and put right by hand what we held."""
+    decision: Decision | None = None
+    """What a person said of the transfer, who thereby vouched for what is at the wallets."""
+    is_here: bool = True
+    """It was given to the address that the wallet has now; another server's feed need not know it."""
 
     @property
     def step_id(self) -> str:
@@ -56,8 +61,8 @@ class OurOrder:
 
     @property
     def is_certain(self) -> bool:
-        """Tell whether every step has an outcome."""
-        return all(step.applied is not None for step in self.steps)
+        """Tell whether every step has an outcome, or a person has said what became of it."""
+        return self.decision is not None or all(step.applied is not None for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +94,15 @@ class Break:
 
 
 def expected_of(order: OurOrder) -> Expected:
-    """Return what an order that has ended must be at the wallet: the last step that did something decides."""
+    """Return what an order that has ended must be at the wallet: the last step that did something decides.
+
+    Where that never became known, and of what we left held, the person's decision says it: see ``_by_decision``.
+    """
     expected: Expected = "nothing"
     for step in order.steps:
         match step.kind:
+            case kind if step.applied is None:
+                expected = _by_decision(order.decision, kind)
             case StepKind.HOLD:
                 expected = "held" if step.applied else "nothing"
             case StepKind.COMMIT:
@@ -102,13 +112,23 @@ def expected_of(order: OurOrder) -> Expected:
                 expected = "nothing" if step.applied else "committed"
             case _:
                 expected = "committed" if step.applied else "nothing"
+    if expected == "held" and order.decision is not None:
+        return _by_decision(order.decision, StepKind.HOLD)
     return expected
+
+
+def _by_decision(decision: Decision | None, kind: StepKind) -> Expected:
+    """Return what a decision means for a step of which we do not know what it did.
+
+    Completed: debited and credited, and nothing given back. Failed: nothing moved, or what was taken was given back.
+    """
+    return "committed" if (decision == "completed") is (kind is not StepKind.REFUND) else "nothing"
 
 
 def compare(ours: OurOrder, theirs: TheirOrder | None) -> Break | None:
     """Return the difference of an order that has ended; None where there is none."""
     expected = expected_of(ours)
-    if (expected == "held" and ours.is_decided) or (theirs is None and expected == "nothing"):
+    if theirs is None and (expected == "nothing" or not ours.is_here):
         return None
     told = {"state": expected, "op": ours.op, "amount": format(ours.amount, "f"), "currency": ours.currency}
     if theirs is None:

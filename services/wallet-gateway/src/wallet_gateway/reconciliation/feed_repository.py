@@ -31,12 +31,16 @@ _STORE = text(
     """
 )
 _MOVE_ON = text(
-    """
-    INSERT INTO feed_positions (wallet_id, seq, step_id, state) VALUES (:wallet_id, :seq, :step_id, :state)
-    ON CONFLICT (wallet_id) DO UPDATE SET seq = excluded.seq, step_id = excluded.step_id, state = excluded.state
-    WHERE feed_positions.seq = :before
-    """
+    "UPDATE feed_positions SET seq = :seq, step_id = :step_id, state = :state"
+    " WHERE wallet_id = :wallet_id AND seq = :before"
 )
+_BEGIN = text(
+    "INSERT INTO feed_positions (wallet_id, seq, step_id, state) VALUES (:wallet_id, :seq, :step_id, :state)"
+    " ON CONFLICT (wallet_id) DO NOTHING"
+)
+_IS_HERE = """rtrim(lower(s.endpoint ->> 'base_url'), '/')
+    = (SELECT rtrim(lower(w.base_url), '/') FROM external_wallets w WHERE w.id = :wallet_id)"""
+"""Whether a step was made at the address that the wallet has now."""
 _TRANSFERS = text(
     """
     SELECT DISTINCT transfer_id FROM transfer_steps
@@ -46,23 +50,25 @@ _TRANSFERS = text(
     """
 )
 _STEPS = text(
-    """
-    SELECT s.transfer_id, s.kind, s.outcome, t.ended_at, t.amount, t.currency, t.decision IS NOT NULL AS is_decided
+    f"""
+    SELECT s.transfer_id, s.kind, s.outcome, t.ended_at, t.amount, t.currency, t.decision, {_IS_HERE} AS is_here
     FROM transfer_steps s JOIN transfers t ON t.id = s.transfer_id
     WHERE s.wallet_id = :wallet_id AND s.transfer_id = ANY(CAST(:ids AS uuid[])) AND t.status NOT IN ('pending', 'manual_review')
     ORDER BY s.transfer_id, s.number
-    """
+    """  # noqa: S608 - names are ours
 )
 _STATES = """
     SELECT step_id, state, op, amount, currency, wallet_txn_id FROM feed_states f WHERE wallet_id = :wallet_id
 """
-# An order that this gateway gave is known, whoever's it is: tenants may share a wallet system, and its feed shows them all.
+# An order that this gateway gave to this wallet system is known, whoever's it is: tenants may share one, and its feed shows
+# them all. One that it gave to another system is not: ids of ours hide no movement that we did not ask for here.
 _UNKNOWN = text(
     _STATES
-    + """
+    + f"""
       AND read_at >= :from_at AND seq > :after_seq AND state IN ('held', 'committed') AND step_id > :after
       AND NOT EXISTS (
-        SELECT FROM transfer_steps s WHERE s.transfer_id = f.transfer_id AND s.kind = ANY(
+        SELECT FROM transfer_steps s
+        WHERE s.transfer_id = f.transfer_id AND (s.wallet_id = f.wallet_id OR {_IS_HERE}) AND s.kind = ANY(
             CASE f.leg WHEN 'credit' THEN ARRAY['credit'] WHEN 'refund' THEN ARRAY['refund']
                 ELSE ARRAY['hold', 'debit', 'commit', 'release'] END)
       )
@@ -89,6 +95,8 @@ async def store(
     """Keep the entries between two positions; False, and nothing, where somebody else has moved on from ``before``."""
     values = {"wallet_id": wallet_id, "seq": reached.seq, "step_id": reached.step_id, "state": reached.state}
     moved = await session.execute(_MOVE_ON, {**values, "before": before.seq})
+    if moved.rowcount != 1 and before.seq == 0:  # type: ignore[attr-defined]  # of a cursor result
+        moved = await session.execute(_BEGIN, values)
     if moved.rowcount != 1:  # type: ignore[attr-defined]  # of a cursor result
         return False
     newest = {entry.transfer_id: _entry(entry) for entry in entries}
@@ -108,9 +116,9 @@ async def our_orders(session: AsyncSession, *, wallet_id: UUID, transfer_ids: Se
     """Return the orders at a wallet of those of these transfers that have ended."""
     values = {"wallet_id": wallet_id, "ids": list(transfer_ids)}
     steps: dict[tuple[UUID, Leg], list[OurStep]] = defaultdict(list)
-    about: dict[UUID, Any] = {}
+    about: dict[tuple[UUID, Leg], Any] = {}
     for row in await session.execute(_STEPS, values):
-        about[row.transfer_id] = row
+        about[row.transfer_id, leg_of_kind(row.kind)] = row
         applied = None if row.outcome is None else row.outcome == "applied"
         step = OurStep(kind=StepKind(row.kind), applied=applied)
         steps[row.transfer_id, leg_of_kind(row.kind)].append(step)
@@ -118,11 +126,12 @@ async def our_orders(session: AsyncSession, *, wallet_id: UUID, transfer_ids: Se
         OurOrder(
             transfer_id=transfer_id,
             leg=leg,
-            amount=about[transfer_id].amount,
-            currency=about[transfer_id].currency,
+            amount=about[transfer_id, leg].amount,
+            currency=about[transfer_id, leg].currency,
             steps=made,
-            ended_at=about[transfer_id].ended_at,
-            is_decided=about[transfer_id].is_decided,
+            ended_at=about[transfer_id, leg].ended_at,
+            decision=about[transfer_id, leg].decision,
+            is_here=about[transfer_id, leg].is_here,
         )
         for (transfer_id, leg), made in steps.items()
     ]

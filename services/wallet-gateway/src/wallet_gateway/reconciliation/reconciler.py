@@ -5,7 +5,6 @@ A run: the feed from where it was read last → ``feed.judge`` → our orders of
 """
 
 import asyncio
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -21,18 +20,21 @@ from shared.problems import NotFound
 from wallet_gateway.external_wallets import repository as wallets_repository
 from wallet_gateway.external_wallets.access import WalletAccess
 from wallet_gateway.external_wallets.discovery import Discovery
+from wallet_gateway.external_wallets.repository import Wallet
 from wallet_gateway.isolation.calls import isolated_read
 from wallet_gateway.isolation.errors import NotAdmitted
 from wallet_gateway.protocols.endpoint import Endpoint
 from wallet_gateway.protocols.results import ReadFailed
 from wallet_gateway.reconciliation import feed, feed_repository, runs_repository
-from wallet_gateway.reconciliation.comparison import Break, OurOrder, compare, unknown
+from wallet_gateway.reconciliation.comparison import Break, compare, unknown
 from wallet_gateway.reconciliation.feed import Fresh, Gap, Position, Regressed
 from wallet_gateway.reconciliation.models import Run
+from wallet_gateway.reconciliation.progress import Compared, Waits
 
 log = structlog.get_logger()
 
 FEED_REGRESSED: Final = "feed_regressed"
+FEED_UNREADABLE: Final = "feed_unreadable"
 _SLOTS: Final = 4
 _LEASE_SECONDS: Final = 120.0
 _LOOK_SECONDS: Final = 1.0
@@ -41,35 +43,10 @@ _BATCH: Final = 500
 _BREAKS_MAX: Final = 1000
 _BACKOFF_SECONDS: Final = (2, 5, 10, 30, 60, 300)
 _KEPT_DAYS: Final = 7
+_GIVES_UP: Final = timedelta(hours=6)
+"""A run that has not got to its end by then ends with a break that says why: nothing was compared meanwhile."""
 _SLACK: Final = timedelta(seconds=5)
 """A step's beginning is told by its worker's clock, all else by Postgres's: so far a run looks back beyond the one before."""
-
-
-class _Waits(Exception):  # noqa: N818 - a named fact
-    """The run cannot go on now; ``code`` says why."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-@dataclass(slots=True)
-class _Compared:
-    """How many orders were compared, and since when there are some that had not ended in time."""
-
-    count: int = 0
-    late_since: datetime | None = None
-
-    def takes(self, order: OurOrder, *, read_at: datetime) -> bool:
-        """Tell whether an order can be compared, and keep count."""
-        if not order.is_certain:
-            return False
-        if order.ended_at >= read_at:
-            begun_at = typeids.created_at(order.transfer_id)
-            self.late_since = begun_at if self.late_since is None else min(begun_at, self.late_since)
-            return False
-        self.count += 1
-        return True
 
 
 class Reconciler:
@@ -110,10 +87,13 @@ class Reconciler:
         try:
             if await self._carry_on(run):
                 return True
-        except (_Waits, ReadFailed, NotAdmitted) as failed:
+        except (Waits, ReadFailed, NotAdmitted) as failed:
             waits_for = failed.code
             seconds = _BACKOFF_SECONDS[min(run.attempts, len(_BACKOFF_SECONDS)) - 1]
             log.info("reconciliation.waits", reconciliation_id=typeids.encode("rec", run.id), code=waits_for)
+            if datetime.now(UTC) - run.created_at >= _GIVES_UP:
+                await self._give_up(run, waits_for)
+                return True
         async with self._database.autocommit() as connection:
             await runs_repository.put_off(connection, run, seconds=seconds, waits_for=waits_for)
         return True
@@ -143,7 +123,7 @@ class Reconciler:
     async def _carry_on(self, run: Run) -> bool:
         """Read on and compare; True where the run is finished, False where there is more to read.
 
-        Raises _Waits, ReadFailed or NotAdmitted.
+        Raises Waits, ReadFailed or NotAdmitted.
         """
         async with self._database.transaction() as session:
             read_at, oldest_open = await runs_repository.beginning(session, wallet_id=run.wallet_id)
@@ -151,16 +131,13 @@ class Reconciler:
                 stored = await wallets_repository.load_endpoint(session, realm=run.realm, wallet=run.wallet_id)
             except NotFound:
                 stored = None
-        has_feed = stored is not None and (await self._discovery.capabilities(stored)).feed
-        if stored is not None and not has_feed and not run.is_scheduled:
+        if stored is None or not (await self._discovery.capabilities(stored)).feed:
             # Nothing was compared, and that must not look like books that agree.
-            raise _Waits("feed_not_offered")
-        if stored is None or not has_feed:
-            await self._finish(run, _Compared(), checked_to=run.to_at)
-            return True
-        outcome = await self._read_feed(run, self._wallets.endpoints.open(stored))
+            return await self._without_feed(run, "wallet_deleted" if stored is None else "feed_not_offered")
+        endpoint = self._wallets.endpoints.open(stored)
+        outcome = await self._read_feed(run, endpoint)
         if isinstance(outcome, Regressed):
-            await self._freeze(run, outcome)
+            await self._freeze(run, outcome, read_from=endpoint)
             return True
         if not outcome:
             return False
@@ -171,6 +148,30 @@ class Reconciler:
         await self._finish(run, compared, checked_to=min([run.to_at, *open_since]) - _SLACK)
         return True
 
+    async def _without_feed(self, run: Run, code: str) -> bool:
+        """End a run that has nothing to read: as none at all where nobody asked for it; raises Waits where somebody did.
+
+        A wallet that has a feed no more is a break.
+        """
+        if not run.is_scheduled:
+            raise Waits(code)
+        async with self._database.transaction() as session:
+            position = await feed_repository.position_of(session, wallet_id=run.wallet_id)
+            if code == "wallet_deleted" or not position.seq:
+                await runs_repository.drop(session, run)
+                return True
+        await self._give_up(run, code)
+        return True
+
+    async def _give_up(self, run: Run, code: str) -> None:
+        """End a run with a break: nothing was compared since then. One break, and event, however many runs find it."""
+        ours = {"not_compared_since": run.from_at.astimezone(UTC).isoformat()}
+        async with self._database.transaction() as session:
+            found = Break(kind=FEED_UNREADABLE, ours=ours, theirs={"code": code})
+            await runs_repository.note_break(session, run, found, now=datetime.now(UTC))
+        log.error("reconciliation.given_up", reconciliation_id=typeids.encode("rec", run.id), code=code)
+        await self._finish(run, Compared(), checked_to=run.from_at)
+
     async def _read_feed(self, run: Run, endpoint: Endpoint) -> bool | Regressed:
         """Read pages; True at the end of the feed, False where this turn is over."""
         async with self._database.transaction() as session:
@@ -179,10 +180,10 @@ class Reconciler:
             page = await self._page(run.wallet_id, endpoint, position)
             judged = feed.judge(page, position)
             if isinstance(judged, Gap):
-                raise _Waits("feed_gap")
+                raise Waits("feed_gap")
             if isinstance(judged, Regressed):
                 return judged
-            await self._store(run, position, judged)
+            await self._store(run, position, judged, read_from=endpoint)
             if judged.is_last:
                 return True
             position = judged.position
@@ -197,17 +198,19 @@ class Reconciler:
         )
         return read.value
 
-    async def _store(self, run: Run, before: Position, fresh: Fresh) -> None:
+    async def _store(self, run: Run, before: Position, fresh: Fresh, *, read_from: Endpoint) -> None:
         async with self._database.transaction() as session:
+            wallet = await wallets_repository.find(session, realm=run.realm, wallet=run.wallet_id, lock="SHARE")
+            _refuse_if_moved(wallet, read_from)
             stored = await feed_repository.store(
                 session, wallet_id=run.wallet_id, before=before, reached=fresh.position, entries=fresh.entries
             )
         if not stored:
-            raise _Waits("another_run_reads")
+            raise Waits("another_run_reads")
 
-    async def _compare_ours(self, run: Run, *, read_at: datetime) -> _Compared:
+    async def _compare_ours(self, run: Run, *, read_at: datetime) -> Compared:
         """Compare our orders of the run's time that had ended before the feed was read."""
-        compared, after = _Compared(), None
+        compared, after = Compared(), None
         while True:
             async with self._database.transaction() as session:
                 ids = await feed_repository.transfers_begun(
@@ -249,14 +252,15 @@ class Reconciler:
                 return
             after, found = orders[-1].step_id, found + len(orders)
 
-    async def _freeze(self, run: Run, regressed: Regressed) -> None:
+    async def _freeze(self, run: Run, regressed: Regressed, *, read_from: Endpoint) -> None:
         """Note the break, and freeze the wallet for transfers until a person has looked."""
         async with self._database.transaction() as session:
+            wallet = await wallets_repository.find(session, realm=run.realm, wallet=run.wallet_id, lock="UPDATE")
+            _refuse_if_moved(wallet, read_from)
             position = await feed_repository.position_of(session, wallet_id=run.wallet_id)
             ours = {"seq": position.seq, "step_id": position.step_id, "state": position.state}
             found = Break(kind=FEED_REGRESSED, ours=ours, theirs=regressed.theirs)
             await runs_repository.note_break(session, run, found, now=datetime.now(UTC))
-            wallet = await wallets_repository.find(session, realm=run.realm, wallet=run.wallet_id, lock="UPDATE")
             if wallet is not None and not wallet.frozen:
                 frozen = {"frozen": True, "frozen_reason": FEED_REGRESSED, "frozen_at": datetime.now(UTC)}
                 await wallets_repository.update(session, wallet, frozen)
@@ -269,9 +273,9 @@ class Reconciler:
                     changes={"frozen_reason": FEED_REGRESSED, "ours": ours, "theirs": regressed.theirs},
                 )
         log.error("wallet.frozen", wallet_id=typeids.encode("ew", run.wallet_id), reason=FEED_REGRESSED)
-        await self._finish(run, _Compared(), checked_to=run.from_at)
+        await self._finish(run, Compared(), checked_to=run.from_at)
 
-    async def _finish(self, run: Run, compared: _Compared, *, checked_to: datetime) -> None:
+    async def _finish(self, run: Run, compared: Compared, *, checked_to: datetime) -> None:
         async with self._database.transaction() as session:
             await runs_repository.finish(
                 session,
@@ -280,3 +284,9 @@ class Reconciler:
                 checked_to=checked_to,
                 next_seconds=float(self._interval_seconds),
             )
+
+
+def _refuse_if_moved(wallet: Wallet | None, read_from: Endpoint) -> None:
+    """Raise Waits where the wallet has got another address while it was read: what it said is another server's."""
+    if wallet is not None and (wallet.base_url, wallet.protocol) != (read_from.base_url, read_from.protocol):
+        raise Waits("wallet_moved")

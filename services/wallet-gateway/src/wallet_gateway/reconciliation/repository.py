@@ -110,8 +110,30 @@ async def resolve(
 
 
 async def forget_feed(session: AsyncSession, *, wallet_id: UUID) -> None:
-    """Forget what a wallet's feed said: after an unfreeze it is read from the beginning, and all is compared anew."""
-    await session.execute(text("DELETE FROM feed_positions WHERE wallet_id = :wallet_id"), {"wallet_id": wallet_id})
+    """Forget what a wallet's feed said: after an unfreeze it is read from the beginning, and all is compared anew.
+
+    No baseline afterwards: its past was rewritten, and nothing in it is let pass unseen because it is old.
+    """
+    statement = text(
+        "INSERT INTO feed_positions (wallet_id, seq, baseline_seq) VALUES (:wallet_id, 0, 0)"
+        " ON CONFLICT (wallet_id) DO UPDATE SET seq = 0, step_id = NULL, state = NULL, baseline_seq = 0,"
+        " checked_to = 'epoch', next_run_at = now()"
+    )
+    await session.execute(statement, {"wallet_id": wallet_id})
+    await _forget_states(session, wallet_id=wallet_id)
+
+
+async def begin_other_feed(session: AsyncSession, *, wallet_id: UUID) -> None:
+    """Read a wallet that has moved to another server as one that is new: its feed has other places, and a past of its own."""
+    statement = text(
+        "UPDATE feed_positions SET seq = 0, step_id = NULL, state = NULL, baseline_seq = NULL, next_run_at = now()"
+        " WHERE wallet_id = :wallet_id"
+    )
+    await session.execute(statement, {"wallet_id": wallet_id})
+    await _forget_states(session, wallet_id=wallet_id)
+
+
+async def _forget_states(session: AsyncSession, *, wallet_id: UUID) -> None:
     await session.execute(text("DELETE FROM feed_states WHERE wallet_id = :wallet_id"), {"wallet_id": wallet_id})
 
 

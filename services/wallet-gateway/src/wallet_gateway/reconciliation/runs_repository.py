@@ -22,7 +22,7 @@ _SCHEDULE = text(
     SELECT uuidv7(), w.tenant_id, w.environment, w.id, true, coalesce(p.checked_to, 'epoch'), now(), 'wallet-gateway'
     FROM external_wallets w LEFT JOIN feed_positions p ON p.wallet_id = w.id
     WHERE w.deleted_at IS NULL AND w.enabled AND NOT w.frozen AND w.protocol = 'ewp/1'
-      AND (w.capabilities -> 'feed' = 'true'
+      AND (w.capabilities -> 'feed' = 'true' OR p.seq > 0
         OR (w.capabilities IS NULL AND EXISTS (SELECT FROM transfer_steps s WHERE s.wallet_id = w.id)))
       AND coalesce(p.next_run_at, '-infinity') <= now()
       AND NOT EXISTS (SELECT FROM reconciliations r WHERE r.wallet_id = w.id AND r.status = 'running' AND r.is_scheduled)
@@ -135,6 +135,11 @@ async def finish(
         ),
         {"wallet_id": row.wallet_id, "checked_to": checked_to, "seconds": next_seconds},
     )
+
+
+async def drop(session: AsyncSession, run: Run) -> None:
+    """Remove a run that found nothing to look at."""
+    await session.execute(text("DELETE FROM reconciliations WHERE id = :id AND status = 'running'"), {"id": run.id})
 
 
 async def forget_old(session: AsyncSession, *, days: int) -> None:

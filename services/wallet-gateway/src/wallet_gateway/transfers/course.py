@@ -6,10 +6,11 @@ what was written down, so whoever goes on with a transfer after a crash makes th
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
+from wallet_gateway.external_wallets.retention import resolvable_for
 from wallet_gateway.transfers import plan, resolution
 from wallet_gateway.transfers.plan import Begin, Done, End, Failure, Shape, Side, StepKind
 from wallet_gateway.transfers.resolution import Applied, Attempt, Call, Finding, NotApplied, Policy, Review, Send, Step
@@ -23,6 +24,8 @@ class Terms:
 
     repeats_safely: bool
     step_seconds: int
+    retention: timedelta | None = None
+    """For how long it knows an id; None: it has not said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +77,8 @@ def advance(course: Course, finding: Finding | None, *, now: datetime, policy: P
     if finding is not None:
         course = _learned(course, finding)
     assert course.step is not None
-    match resolution.decide(course.step, finding, now=now, policy=policy):
+    remembered = _while_remembered(course, course.step, policy)
+    match resolution.decide(course.step, finding, now=now, policy=remembered):
         case Send(call=call, at=at):
             return _call(course, call, at=at, now=now)
         case Applied(hold_ends=hold_ends):
@@ -152,6 +156,12 @@ def _call(course: Course, call: Call, *, at: datetime, now: datetime) -> Move:
         return Move(course=course, call=call, at=at)
     step = replace(course.step, attempts=(*course.step.attempts, Attempt(call, None)))
     return Move(course=replace(course, step=step), call=call, at=at)
+
+
+def _while_remembered(course: Course, step: Step, policy: Policy) -> Policy:
+    """Return the policy under which a wallet is never called about an id that it may have forgotten, and would do again."""
+    retention = course.terms[plan.side_of(step.kind)].retention
+    return replace(policy, review_after=resolvable_for(retention, review_after=policy.review_after))
 
 
 def _learned(course: Course, finding: Finding) -> Course:

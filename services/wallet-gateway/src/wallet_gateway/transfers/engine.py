@@ -28,7 +28,7 @@ from wallet_gateway.transfers.caller import StepCaller
 from wallet_gateway.transfers.lease import RENEW_SECONDS, Lease
 from wallet_gateway.transfers.recorder import Recorder
 from wallet_gateway.transfers.resolution import Policy
-from wallet_gateway.transfers.runner import Runner
+from wallet_gateway.transfers.runner import Hindrance, Runner
 from wallet_gateway.transfers.shaping import Shaping
 from wallet_gateway.transfers.transfer import Claimed
 from wallet_gateway.transfers.wallet_book import WalletBook
@@ -73,13 +73,14 @@ class Engine:
         self._recorder = Recorder(parts.engine_database)
         self._ended_hints = wake_up.Hints(parts.queue, wake_up.ENDED)
         book = WalletBook(parts.database)
+        policy = policy or Policy(review_after=timedelta(seconds=settings.transfer_review_after_seconds))
         self._runner = Runner(
             book=book,
-            shaping=Shaping(book=book, discovery=parts.discovery),
+            shaping=Shaping(book=book, discovery=parts.discovery, review_after=policy.review_after),
             caller=StepCaller(parts.wallets),
             recorder=self._recorder,
-            policy=policy or Policy(review_after=timedelta(seconds=settings.transfer_review_after_seconds)),
-            may_send=lambda: not self._is_stopping and self._lease.is_valid(),
+            policy=policy,
+            hindrance=self._hindrance,
             ended=self._after_end,
             later=self._wake_later,
         )
@@ -87,6 +88,7 @@ class Engine:
         self._woken: dict[UUID, None] = {}
         self._look = asyncio.Event()
         self._is_stopping = False
+        self._claiming = asyncio.Lock()
         self._metrics = _Metrics(parts.registry)
 
     async def run(self) -> None:
@@ -114,13 +116,13 @@ class Engine:
         return list(self._running.values())
 
     async def _keep_lease(self) -> None:
-        while not self._is_stopping:
+        """Live on until the lease is given up: what a stop still hears out stays with this worker."""
+        while True:
             try:
                 await self._lease.renew()
             except (SQLAlchemyError, OSError, TimeoutError) as exc:
                 log.warning("transfers.lease_not_renewed", reason=type(exc).__name__)
             await asyncio.sleep(RENEW_SECONDS)
-        await asyncio.Event().wait()
 
     async def _keep_looking(self) -> None:
         """Look for what no hint told of: once a second, and at once while there is more than was taken."""
@@ -141,13 +143,18 @@ class Engine:
 
     async def _claim(self, ids: Sequence[UUID] | None) -> int:
         """Claim and start; returns how many. What is not claimed now is found by a later look."""
+        # One at a time: what another claim has just taken would look as if it lay about.
+        async with self._claiming:
+            return await self._claim_alone(ids)
+
+    async def _claim_alone(self, ids: Sequence[UUID] | None) -> int:
         limit = min(_CLAIM_MAX, self._room())
         if limit <= 0 or self._is_stopping:
             return 0
         try:
             async with self._database.autocommit() as connection:
                 claimed = await engine_repository.claim(
-                    connection, worker_id=self._lease.worker_id, limit=limit, ids=ids
+                    connection, worker_id=self._lease.worker_id, limit=limit, ids=ids, running=list(self._running)
                 )
         except (SQLAlchemyError, OSError, TimeoutError) as exc:
             log.warning("transfers.claim_waits", reason=type(exc).__name__)
@@ -182,6 +189,11 @@ class Engine:
                 await asyncio.sleep(RENEW_SECONDS)
             else:
                 return
+
+    def _hindrance(self) -> Hindrance | None:
+        if self._is_stopping:
+            return "stopping"
+        return None if self._lease.is_valid() else "lease_lost"
 
     def _has_run(self, transfer_id: UUID, task: asyncio.Task[None]) -> None:
         if self._running.get(transfer_id) is task:

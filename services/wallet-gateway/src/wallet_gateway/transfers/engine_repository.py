@@ -1,4 +1,4 @@
-"""All SQL of carrying transfers out: claiming them, and writing their moves. Each call is one statement, and so one transaction.
+"""All SQL of carrying transfers out: claiming them, and writing their moves. Each is one statement, and so one transaction.
 
 A claimed transfer carries a fence, and is written only while it still does: a worker that was taken for dead cannot write over
 what its successor did. Its revision rises with each record, so that a record repeated after a lost connection counts once.
@@ -22,7 +22,7 @@ _CLAIM = """
     WITH due AS MATERIALIZED (
         SELECT id FROM transfers t
         WHERE status = 'pending' AND due_at <= now() {which}
-            AND (worker_id IS NULL OR NOT EXISTS (
+            AND (worker_id IS NULL {left_lying} OR NOT EXISTS (
                 SELECT 1 FROM transfer_workers w WHERE w.id = t.worker_id AND w.expires_at > now()))
         ORDER BY due_at LIMIT :limit
         FOR UPDATE SKIP LOCKED
@@ -52,9 +52,12 @@ _CLAIM = """
         ) AS attempts
     FROM claimed
     """
-_CLAIM_ANY = text(_CLAIM.format(which=""))
-_CLAIM_THESE = text(_CLAIM.format(which="AND id = ANY(CAST(:ids AS uuid[]))"))
+# What stands as this worker's and is not carried out by it: a claim whose answer was lost. Nobody else would ever take it.
+_LEFT_LYING = "OR (worker_id = CAST(:worker_id AS uuid) AND id NOT IN (SELECT unnest(CAST(:running AS uuid[]))))"
+_CLAIM_ANY = text(_CLAIM.format(which="", left_lying=_LEFT_LYING))
+_CLAIM_THESE = text(_CLAIM.format(which="AND id = ANY(CAST(:ids AS uuid[]))", left_lying=""))
 
+_ADDRESS = ("id", "fence", "revision")
 _RECORD = text(
     """
     WITH r AS MATERIALIZED (
@@ -110,29 +113,47 @@ _RECORD = text(
         FROM r JOIN moved m USING (id) WHERE r.event_id IS NOT NULL
     )
     SELECT id FROM moved
-    UNION ALL
-    SELECT t.id FROM transfers t JOIN r ON t.id = r.id AND t.fence = r.fence AND t.revision = r.revision + 1
+    """
+)
+# A statement of its own: one that waited for the lock of its own first try does not see what that try has written.
+_WRITTEN_BEFORE = text(
+    """
+    SELECT t.id FROM jsonb_to_recordset(CAST(CAST(:records AS text) AS jsonb)) AS r (id uuid, fence bigint, revision bigint)
+    JOIN transfers t ON t.id = r.id AND t.fence = r.fence AND t.revision = r.revision + 1
     """
 )
 
 
 async def claim(
-    connection: AsyncConnection, *, worker_id: UUID | None, limit: int, ids: Sequence[UUID] | None = None
+    connection: AsyncConnection,
+    *,
+    worker_id: UUID | None,
+    limit: int,
+    ids: Sequence[UUID] | None = None,
+    running: Sequence[UUID] = (),
 ) -> list[Claimed]:
     """Claim transfers that are due and that no living worker has, longest due first; of ``ids`` alone if they are given.
 
+    Without ``ids`` also those that the worker itself has, except ``running``: so no other claim of it may be under way.
     Without a worker they are claimed for this transaction, and free again after it.
     """
     values: dict[str, Any] = {"worker_id": worker_id, "limit": limit}
     if ids is None:
-        return [_claimed(row) for row in await connection.execute(_CLAIM_ANY, values)]
+        found = await connection.execute(_CLAIM_ANY, {**values, "running": list(running)})
+        return [_claimed(row) for row in found]
     return [_claimed(row) for row in await connection.execute(_CLAIM_THESE, {**values, "ids": list(ids)})]
 
 
 async def record(connection: AsyncConnection, records: Iterable[Record]) -> frozenset[UUID]:
     """Write moves; returns the transfers whose move is written, by this call or by an earlier one. Others were fenced off."""
-    document = orjson.dumps(list(records), option=orjson.OPT_UTC_Z).decode()
-    return frozenset((await connection.execute(_RECORD, {"records": document})).scalars())
+    moves = list(records)
+    document = orjson.dumps(moves, option=orjson.OPT_UTC_Z).decode()
+    written = frozenset((await connection.execute(_RECORD, {"records": document})).scalars())
+    missing = [{name: move[name] for name in _ADDRESS} for move in moves if UUID(move["id"]) not in written]
+    if not missing:
+        return written
+    before = await connection.execute(_WRITTEN_BEFORE, {"records": orjson.dumps(missing).decode()})
+    return written | frozenset(before.scalars())
 
 
 async def let_go(connection: AsyncConnection, *, transfer_id: UUID, fence: int, seconds: float) -> None:

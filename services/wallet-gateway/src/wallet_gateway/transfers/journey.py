@@ -26,7 +26,7 @@ _MOVEMENTS = {
     StepKind.CREDIT: "credit",
     StepKind.REFUND: "refund",
 }
-_ENDS_A_HOLD = frozenset({StepKind.COMMIT, StepKind.RELEASE})
+_AT_THE_FIRST = frozenset({StepKind.COMMIT, StepKind.RELEASE, StepKind.REFUND})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +125,8 @@ class Journey:
     def _begin(self, step: Step | None, pinned: Mapping[Side, dict[str, Any]]) -> Record:
         assert step is not None
         side = plan.side_of(step.kind)
-        held = next((row for row in self.steps if row.kind is StepKind.HOLD), None)
-        endpoint = held.endpoint if held is not None and step.kind in _ENDS_A_HOLD else pinned[side]
+        # What the first step did is ended or given back where it was done, wherever the wallet is by now.
+        endpoint = self.steps[0].endpoint if self.steps and step.kind in _AT_THE_FIRST else pinned[side]
         row = StepRow(
             number=len(self.steps) + 1,
             kind=step.kind,

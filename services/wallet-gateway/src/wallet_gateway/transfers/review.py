@@ -11,6 +11,7 @@ from shared.access import Caller, Realm
 from shared.audit_entries import repository as audit_entries
 from shared.problems import NotFound
 from wallet_gateway.external_wallets import repository as wallets
+from wallet_gateway.external_wallets.availability import retention_of
 from wallet_gateway.external_wallets.repository import Wallet
 from wallet_gateway.transfers import engine_repository, review_repository
 from wallet_gateway.transfers.course import Decision, Move, Terms, postpone, settle
@@ -74,4 +75,8 @@ async def _wallet(session: AsyncSession, realm: Realm, wallet_id: UUID) -> Walle
 
 
 def _terms(wallet: Wallet) -> Terms:
-    return Terms(repeats_safely=repeats_safely(wallet.protocol), step_seconds=wallet.step_seconds)
+    return Terms(
+        repeats_safely=repeats_safely(wallet.protocol),
+        step_seconds=wallet.step_seconds,
+        retention=retention_of(wallet),
+    )

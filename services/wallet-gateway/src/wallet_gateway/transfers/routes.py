@@ -10,7 +10,7 @@ from shared.idempotency import OptionalIdempotencyKey
 from shared.pagination import Page, page_of
 from shared.problems import IdempotencyMismatch, NotFound, problem_responses
 from shared.request_body import StrictRoute
-from wallet_gateway.external_wallets.errors import WalletDisabled, WalletFrozen, WalletUnavailable
+from wallet_gateway.external_wallets.errors import RetentionTooShort, WalletDisabled, WalletFrozen, WalletUnavailable
 from wallet_gateway.resources import GatewayResources, gateway_resources
 from wallet_gateway.transfers import repository, schemas
 from wallet_gateway.transfers.errors import (
@@ -31,7 +31,7 @@ Resources = Annotated[GatewayResources, Depends(gateway_resources)]
 
 _CREATE_PROBLEMS = (
     *(IdempotencyKeyRequired, IdempotencyMismatch, SameWallet, UnknownWallet, ProtocolCannotTransfer),
-    *(WalletDisabled, WalletFrozen, WalletUnavailable),
+    *(WalletDisabled, WalletFrozen, RetentionTooShort, WalletUnavailable),
 )
 
 

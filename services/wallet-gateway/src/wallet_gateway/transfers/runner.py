@@ -3,14 +3,18 @@
 Nothing is sent before its intent is committed, and no transaction is open while something is sent.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from shared import typeids
+from wallet_gateway.external_wallets.availability import retention_of
 from wallet_gateway.external_wallets.repository import StoredWallet
 from wallet_gateway.transfers.caller import StepCaller
 from wallet_gateway.transfers.course import Move, Terms, advance, postpone
@@ -18,24 +22,27 @@ from wallet_gateway.transfers.journey import Heard, Journey
 from wallet_gateway.transfers.pinned_endpoint import pin, repeats_safely
 from wallet_gateway.transfers.plan import Shape, Side
 from wallet_gateway.transfers.recorder import Recorder
-from wallet_gateway.transfers.resolution import Policy
+from wallet_gateway.transfers.resolution import Finding, Policy
 from wallet_gateway.transfers.shaping import Shaping, Unshaped
 from wallet_gateway.transfers.transfer import Claimed
 from wallet_gateway.transfers.wallet_book import WalletBook
+
+Hindrance = Literal["stopping", "lease_lost"]
+_AGAIN_SECONDS: Final = 0.5
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runner:
-    """One per worker. ``may_send`` tells whether this worker may begin another call: it is not stopping, and its lease holds."""
+    """One per worker. ``hindrance`` tells why this worker may not begin another call; None: it may."""
 
     book: WalletBook
     shaping: Shaping
     caller: StepCaller
     recorder: Recorder
     policy: Policy
-    may_send: Callable[[], bool]
+    hindrance: Callable[[], Hindrance | None]
     ended: Callable[[UUID], None]
     later: Callable[[UUID, datetime], None]
 
@@ -51,9 +58,9 @@ class Runner:
         while True:
             now = datetime.now(UTC)
             move = advance(journey.course, heard.finding if heard else None, now=now, policy=self.policy)
-            if not self.may_send():
+            if self.hindrance() is not None:
                 move = postpone(move)
-            pinned = {side: pin(stored.wallet) for side, stored in wallets.items()}
+            pinned = await self._pins(claimed) if move.begun else {}
             record = journey.make(move, heard, pinned=pinned, now=now)
             if not await self.recorder.write(record):
                 log.info("transfer.fenced_off", transfer_id=typeids.encode("tr", journey.transfer.id))
@@ -63,8 +70,11 @@ class Runner:
                 self._leave(journey, move)
                 return
             assert move.call is not None
-            if not self.may_send():
-                return  # whoever takes it next finds the intent, and takes it for sent
+            hindrance = self.hindrance()
+            if hindrance is not None:
+                # The intent is taken back: the lease may be renewed, and then nobody else would ever take the transfer.
+                heard = Heard(finding=Finding(outcome="not_sent", code=hindrance), call=None)
+                continue
             stored = await self.book.get(journey.transfer.realm, journey.step.wallet_id)
             heard = await self.caller.call(journey, move.call, stored)
 
@@ -81,6 +91,15 @@ class Runner:
             wallets[side] = await self.book.get(transfer.realm, transfer.account(side).wallet_id)
         return wallets
 
+    async def _pins(self, claimed: Claimed) -> dict[Side, dict[str, Any]]:
+        """Return where the wallets are now; asked for until the database answers, since a call may have been heard already."""
+        while True:
+            try:
+                return {side: pin(stored.wallet) for side, stored in (await self._wallets(claimed)).items()}
+            except (SQLAlchemyError, OSError, TimeoutError) as exc:
+                log.warning("transfers.pins_wait", reason=type(exc).__name__)
+                await asyncio.sleep(_AGAIN_SECONDS)
+
     async def _wait_unshaped(self, claimed: Claimed, unshaped: Unshaped) -> None:
         """Write down that nothing has begun, and why."""
         journey = Journey(claimed, shape=Shape.DEBIT_CREDIT, terms={})
@@ -92,7 +111,12 @@ class Runner:
 
 
 def _terms(stored: StoredWallet) -> Terms:
-    return Terms(repeats_safely=repeats_safely(stored.wallet.protocol), step_seconds=stored.wallet.step_seconds)
+    wallet = stored.wallet
+    return Terms(
+        repeats_safely=repeats_safely(wallet.protocol),
+        step_seconds=wallet.step_seconds,
+        retention=retention_of(wallet),
+    )
 
 
 def _log(journey: Journey, move: Move, heard: Heard | None) -> None:

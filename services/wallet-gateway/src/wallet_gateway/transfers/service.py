@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import event
@@ -46,11 +46,14 @@ class Answer:
 class Transfers:
     """The transfers of one API process."""
 
-    def __init__(self, *, database: Database, isolation: Isolation, begun: Hints, ends: Ends) -> None:
+    def __init__(
+        self, *, database: Database, isolation: Isolation, begun: Hints, ends: Ends, review_after: timedelta
+    ) -> None:
         self._database = database
         self._isolation = isolation
         self._begun = begun
         self._ends = ends
+        self._review_after = review_after
 
     async def create(
         self, caller: Caller, wanted: schemas.TransferIn, *, key: IdempotencyKey | None, wait_ms: int
@@ -58,7 +61,7 @@ class Transfers:
         """Begin a transfer once for a key; waits for its end outside any transaction.
 
         Raises IdempotencyKeyRequired, IdempotencyMismatch, SameWallet, UnknownWallet, WalletDisabled, WalletFrozen,
-        WalletUnavailable, ProtocolCannotTransfer, ValidationFailed.
+        RetentionTooShort, WalletUnavailable, ProtocolCannotTransfer, ValidationFailed.
         """
         if key is None:
             raise IdempotencyKeyRequired
@@ -158,7 +161,7 @@ class Transfers:
         if wallet.protocol != "ewp/1" and wallet.transfer_call is None:
             raise ProtocolCannotTransfer
         open_seconds = self._isolation.open_seconds(wallet.id)
-        refuse_new_transfer(wallet, open_seconds=open_seconds, now=datetime.now(UTC))
+        refuse_new_transfer(wallet, open_seconds=open_seconds, review_after=self._review_after, now=datetime.now(UTC))
         return wallet
 
     async def _final_answer(self, realm: Realm, transfer_id: UUID) -> Answer:

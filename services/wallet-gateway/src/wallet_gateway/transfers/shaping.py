@@ -1,14 +1,17 @@
 """Decides the order of a transfer's steps, asking the source wallet what it can do where that is not known yet."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from shared.ewp.messages import WellKnown
+from wallet_gateway.external_wallets.availability import retention_of
 from wallet_gateway.external_wallets.discovery import Discovery
+from wallet_gateway.external_wallets.errors import RetentionTooShort
 from wallet_gateway.external_wallets.repository import StoredWallet, Wallet
+from wallet_gateway.external_wallets.retention import forgets_too_early
 from wallet_gateway.isolation.errors import NotAdmitted
 from wallet_gateway.protocols.results import ReadFailed
 from wallet_gateway.transfers.plan import End, Failure, Shape, Source, shape_of
@@ -30,8 +33,9 @@ class Unshaped:
 class Shaping:
     """One per worker."""
 
-    def __init__(self, *, book: WalletBook, discovery: Discovery) -> None:
+    def __init__(self, *, book: WalletBook, discovery: Discovery, review_after: timedelta) -> None:
         self._book = book
+        self._review_after = review_after
         self._discovery = discovery
         self._asking: dict[UUID, asyncio.Task[WellKnown]] = {}
 
@@ -49,6 +53,10 @@ class Shaping:
             if failed.call.response_status == _NOT_FOUND:
                 return Shape.DEBIT_CREDIT  # it has no such document, and so promises no holds
             return self._unshaped(transfer, stored, code=failed.code)
+        retention = retention_of(replace(stored.wallet, capabilities=capabilities.model_dump(mode="json")))
+        if forgets_too_early(retention, review_after=self._review_after):
+            failure = Failure(code=RetentionTooShort.code, detail=RetentionTooShort.default_detail)
+            return Unshaped(end=End(status="failed", failure=failure))
         return _shape(stored.wallet, capabilities)
 
     async def _ask(self, stored: StoredWallet) -> WellKnown:

@@ -87,7 +87,14 @@ def operational_types() -> Iterator[EventType]:
         {
             "reconciliation_id": s.text(),
             "external_wallet_id": s.text(),
-            "kind": s.choice("missing_at_wallet", "unknown_to_us", "amount_differs", "state_differs", "feed_regressed"),
+            "kind": s.choice(
+                "missing_at_wallet",
+                "unknown_to_us",
+                "amount_differs",
+                "state_differs",
+                "feed_regressed",
+                "feed_unreadable",
+            ),
             "step_id": s.or_null(s.text()),
             "wallet_txn_id": s.or_null(s.text()),
             "ours": s.or_null(s.anything()),

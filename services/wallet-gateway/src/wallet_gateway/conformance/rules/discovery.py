@@ -6,6 +6,7 @@ from wallet_gateway.conformance.bench import Bench
 from wallet_gateway.conformance.rule import RuleBrokenError, demand, rule
 
 _TARGET = "/.well-known/external-wallet"
+_RETENTION_DAYS_MIN = 3
 
 
 @rule("What an integrator's server implements")
@@ -16,6 +17,13 @@ async def well_known_document_is_complete(bench: Bench) -> None:
         parse_well_known(reply.body)
     except MalformedAnswerError as error:
         raise RuleBrokenError(str(error)) from error
+
+
+@rule("What an integrator's server implements", needs=[well_known_document_is_complete])
+async def ids_are_known_long_enough(bench: Bench) -> None:
+    """`retention_days` is 3 at least: an id that is forgotten earlier could be carried out twice."""
+    days = bench.well_known.retention_days
+    demand(days >= _RETENTION_DAYS_MIN, f"retention_days is {days}: no transfer is begun with such a wallet")
 
 
 @rule("Money", needs=[well_known_document_is_complete])
