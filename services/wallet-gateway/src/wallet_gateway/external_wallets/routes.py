@@ -35,7 +35,8 @@ Resources = Annotated[GatewayResources, Depends(gateway_resources)]
 NO_STORE = {"Cache-Control": "no-store"}
 SECRET = frozenset({"api_key"})
 _NO_PAYMENTS = problem_responses(OperationNotSupported)
-_ANY_BODY = {"requestBody": {"required": False, "content": {"application/json": {"schema": {"type": "object"}}}}}
+_ANY_JSON = {"schema": {"type": "object"}, "example": {"amount": "100.00", "currency": "USD"}}
+_ANY_BODY = {"requestBody": {"required": False, "content": {"application/json": _ANY_JSON}}}
 
 
 @router.post(

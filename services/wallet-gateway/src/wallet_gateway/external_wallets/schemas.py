@@ -19,6 +19,8 @@ from shared.wire_fields import (
     document_never_null,
     not_null,
 )
+from wallet_gateway.external_wallets import examples
+from wallet_gateway.external_wallets.examples import shown
 from wallet_gateway.external_wallets.protocol_limits import misfit_of
 from wallet_gateway.external_wallets.transfer_call import TransferCallIn
 from wallet_gateway.protocols.endpoint import Protocol, ResponseSignatures
@@ -98,10 +100,15 @@ _NEVER_NULL = (
 )
 
 
+def _document_patch(schema: dict[str, Any]) -> None:
+    document_never_null(_NEVER_NULL)(schema)
+    schema["examples"] = [examples.WALLET_PATCH]
+
+
 class WalletPatch(StrictBody):
     """The body of ``PATCH /v1/external-wallets/{id}``: the fields to change. ``protocol`` is fixed at creation."""
 
-    model_config = ConfigDict(json_schema_extra=document_never_null(_NEVER_NULL))
+    model_config = ConfigDict(json_schema_extra=_document_patch)
 
     name: Name | None = None
     base_url: BaseUrl | None = None
@@ -124,6 +131,8 @@ class Warned(BaseModel):
 
 class WalletOut(BaseModel):
     """A wallet as it is shown. ``capabilities`` is its well-known document as it was read last."""
+
+    model_config = ConfigDict(json_schema_extra=shown(examples.WALLET))
 
     id: WalletId
     is_home: bool
@@ -154,11 +163,15 @@ class WalletOut(BaseModel):
 class WalletCreated(WalletOut):
     """A new wallet with its API key, which `api-key/reveal` shows again."""
 
+    model_config = ConfigDict(json_schema_extra=shown(examples.WALLET_CREATED))
+
     api_key: ShownSecret = ""
 
 
 class HomeWalletSet(WalletOut):
     """The home wallet; with its API key where this call set it."""
+
+    model_config = ConfigDict(json_schema_extra=shown(examples.WALLET_CREATED))
 
     api_key: Annotated[str | None, Field(description="Shown where this call made or changed it.")] = None
 
@@ -173,12 +186,16 @@ class WalletListQuery(PageQuery):
 class RotateKeyIn(StrictBody):
     """A new API key; the old one signs beside it for the overlap."""
 
+    model_config = ConfigDict(json_schema_extra=shown(examples.ROTATE))
+
     api_key: OwnKey | None = None
     overlap_seconds: OverlapSeconds = OVERLAP_SECONDS_DEFAULT
 
 
 class ApiKeyOut(BaseModel):
     """The API key, the id that signatures carry as ``keyid``, and until when the key before it still signs."""
+
+    model_config = ConfigDict(json_schema_extra=shown(examples.API_KEY))
 
     api_key: ShownSecret = ""
     api_key_id: Annotated[UUID, TypeId("key")]
@@ -188,6 +205,8 @@ class ApiKeyOut(BaseModel):
 
 class UnfreezeIn(StrictBody):
     """Why the wallet can be trusted again; kept in the audit log."""
+
+    model_config = ConfigDict(json_schema_extra=shown(examples.UNFREEZE))
 
     evidence: Evidence
 
@@ -203,6 +222,8 @@ class ConnectionCheck(BaseModel):
 
 class ConnectionTestOut(BaseModel):
     """``ok`` where no check failed."""
+
+    model_config = ConfigDict(json_schema_extra=shown(examples.CONNECTION_TEST))
 
     ok: bool
     checks: list[ConnectionCheck]

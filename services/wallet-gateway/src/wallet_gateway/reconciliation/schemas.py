@@ -110,4 +110,6 @@ class ReconciliationListQuery(PageQuery):
 class ResolveBreakIn(StrictBody):
     """What became of it; kept in the audit log."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"evidence": "Reversed by the partner, ticket 1207."}]})
+
     evidence: Evidence
