@@ -1,6 +1,6 @@
 """HTTP of external wallets. The home wallet is reached by its id as well; only the list leaves it out."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
@@ -185,8 +185,17 @@ async def test_connection(
     return await resources.connection_tests.run(caller, wallet_id)
 
 
-@router.post("/{wallet_id}/deposits", responses=_NO_PAYMENTS, openapi_extra=_ANY_BODY, summary="Not supported")
-@router.post("/{wallet_id}/withdrawals", responses=_NO_PAYMENTS, openapi_extra=_ANY_BODY, summary="Not supported")
+_NOT_SUPPORTED: dict[str, Any] = {
+    "status_code": 409,
+    "response_class": Response,
+    "responses": _NO_PAYMENTS,
+    "openapi_extra": _ANY_BODY,
+    "summary": "Not supported",
+}
+
+
+@router.post("/{wallet_id}/deposits", **_NOT_SUPPORTED)
+@router.post("/{wallet_id}/withdrawals", **_NOT_SUPPORTED)
 async def move_through_payment_provider(
     _wallet: Annotated[schemas.WalletIdInPath, Path(alias="wallet_id")], _caller: Anybody
 ) -> None:
