@@ -8,6 +8,7 @@ import pytest
 
 from shared.openapi_export import document
 from shared.problems import PROBLEM_MEDIA_TYPE
+from support.credentials_service import CredentialsService
 
 DOCUMENT = document("credentials")
 ANSWERS_WITHOUT_BODY = {"POST /oauth2/revoke"}
@@ -89,3 +90,38 @@ def _examples(media_type: dict[str, Any]) -> Iterator[Any]:
     schema = _resolved(media_type.get("schema", {}))
     for alternative in (schema, *(_resolved(choice) for choice in schema.get("anyOf", ()))):
         yield from alternative.get("examples", ())
+
+
+@pytest.mark.parametrize("call", sorted(CALLS))
+async def test_what_is_refused_before_a_call_is_reached_is_documented(service: CredentialsService, call: str) -> None:
+    """Headers that are too many, a credential in the URL, a media type that is none of the call's: in the documented form."""
+    method, _, template = call.partition(" ")
+    path = template.format(key_id="key_x", role_id="role_x", tenant_id="ten_x")
+    key = {"x-api-key": service.platform_key}
+    requests: list[dict[str, Any]] = [
+        {"url": path, "headers": {f"x-{number}": "" for number in range(200)}},
+        {"url": f"{path}?api_key=x", "headers": key},
+        {"url": f"{path}?a=%00", "headers": key},
+        {"url": path, "headers": {"authorization": "Bearer a, Bearer b"}},
+    ]
+    if "requestBody" in OPERATIONS[call]:
+        requests.append({"url": path, "headers": {**key, "content-type": "text/plain"}, "content": "x"})
+    for sent in requests:
+        answer = await service.client().request(method, **sent)
+        documented = _resolved(OPERATIONS[call]["responses"][str(answer.status_code)])
+        if answer.content and answer.status_code >= 400:
+            media_type = answer.headers["content-type"].partition(";")[0]
+            schema = {**documented["content"][media_type]["schema"], "components": DOCUMENT["components"]}
+            jsonschema_rs.validate(schema, answer.json())
+
+
+def test_every_way_to_send_a_credential_is_documented() -> None:
+    """The older way, too: the key, and the signature of the body beside it."""
+    schemes = DOCUMENT["components"]["securitySchemes"]
+    assert {(each["in"], each["name"]) for each in schemes.values() if each["type"] == "apiKey"} == {
+        ("header", "X-API-Key"),
+        ("header", "key"),
+        ("header", "signature"),
+    }
+    for call in (call for call in CALLS - WITHOUT_CREDENTIAL if " /v1/" in call):
+        assert {"legacy_key": [], "legacy_signature": []} in OPERATIONS[call]["security"]
