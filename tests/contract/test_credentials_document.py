@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
 from shared.openapi_export import document
 from shared.problems import PROBLEM_MEDIA_TYPE
+from support.credentials_service import CredentialsService
 
 DOCUMENT = document("credentials")
 #: Anybody may report a leaked key.
@@ -50,3 +52,47 @@ def test_a_creation_names_its_own_problems() -> None:
     shown = {status: creation[status]["content"][PROBLEM_MEDIA_TYPE]["examples"].keys() for status in ("403", "422")}
     assert {"scope_escalation", "environment_mismatch"} <= shown["403"]
     assert "idempotency_mismatch" in shown["422"]
+
+
+def _resolved(node: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" not in node:
+        return node
+    found: Any = DOCUMENT
+    for part in node["$ref"].removeprefix("#/").split("/"):
+        found = found[part]
+    return _resolved(found)
+
+
+@pytest.mark.parametrize("call", sorted(CALLS))
+async def test_what_is_refused_before_a_call_is_reached_is_documented(service: CredentialsService, call: str) -> None:
+    """Headers that are too many, a credential in the URL, a media type that is none of the call's: in the documented form."""
+    method, _, template = call.partition(" ")
+    path = template.format(key_id="key_x", role_id="role_x", tenant_id="ten_x")
+    key = {"x-api-key": service.platform_key}
+    requests: list[dict[str, Any]] = [
+        {"url": path, "headers": {f"x-{number}": "" for number in range(200)}},
+        {"url": f"{path}?api_key=x", "headers": key},
+        {"url": f"{path}?a=%00", "headers": key},
+        {"url": path, "headers": {"authorization": "Bearer a, Bearer b"}},
+    ]
+    if "requestBody" in OPERATIONS[call]:
+        requests.append({"url": path, "headers": {**key, "content-type": "text/plain"}, "content": "x"})
+    for sent in requests:
+        answer = await service.client().request(method, **sent)
+        documented = _resolved(OPERATIONS[call]["responses"][str(answer.status_code)])
+        if answer.content and answer.status_code >= 400:
+            media_type = answer.headers["content-type"].partition(";")[0]
+            schema = {**documented["content"][media_type]["schema"], "components": DOCUMENT["components"]}
+            jsonschema_rs.validate(schema, answer.json())
+
+
+def test_every_way_to_send_a_credential_is_documented() -> None:
+    """The older way, too: the key, and the signature of the body beside it."""
+    schemes = DOCUMENT["components"]["securitySchemes"]
+    assert {(each["in"], each["name"]) for each in schemes.values() if each["type"] == "apiKey"} == {
+        ("header", "X-API-Key"),
+        ("header", "key"),
+        ("header", "signature"),
+    }
+    for call in (call for call in CALLS - WITHOUT_CREDENTIAL if " /v1/" in call):
+        assert {"legacy_key": [], "legacy_signature": []} in OPERATIONS[call]["security"]

@@ -6,23 +6,21 @@ Used by each service's ``app.py``.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 import orjson
 from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import PlainTextResponse
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.routing import Match
 
-from shared.access.dependencies import key_limiter_of, required_scope
+from shared import openapi
+from shared.access.dependencies import key_limiter_of
 from shared.database import Database
 from shared.problems import (
-    FRAME_PROBLEMS,
     PROBLEM_MEDIA_TYPE,
     MethodNotAllowed,
     NotFound,
@@ -30,7 +28,6 @@ from shared.problems import (
     Problem,
     UnsupportedMediaType,
     ValidationFailed,
-    problem_responses,
 )
 from shared.request_body import ProblemRaisedWhileReadingError
 from shared.request_envelope import RequestEnvelope
@@ -91,7 +88,7 @@ def create_service_app(
     for router in routers:
         app.include_router(router)
     _add_health(app, registry)
-    app.openapi = lambda: _openapi(app, routers)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    app.openapi = lambda: openapi.document_of(app, routers)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app
 
 
@@ -218,65 +215,3 @@ async def failing_parts(checks: Mapping[str, Check]) -> dict[str, str]:
 
     results = await asyncio.gather(*(run(check) for check in checks.values()))
     return {name: failure for name, failure in zip(checks, results, strict=True) if failure}
-
-
-def _openapi(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
-    if app.openapi_schema:
-        return app.openapi_schema
-    schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-    components = schema.setdefault("components", {})
-    components.setdefault("schemas", {})["Problem"] = _PROBLEM_SCHEMA
-    components["responses"] = {
-        problem.__name__: described
-        for problem in FRAME_PROBLEMS
-        for described in problem_responses(problem, common=False).values()
-    }
-    components["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key or access token."},
-        "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-    }
-    for route in (route for router in routers for route in router.routes):
-        _restore_examples(components["schemas"], getattr(route, "response_model", None))
-        scope = required_scope(route)
-        if scope is None:
-            continue
-        for method in getattr(route, "methods", ()):
-            operation = schema["paths"][getattr(route, "path_format", "")][method.lower()]
-            operation["security"] = [{"bearer": []}, {"api_key": []}]
-            if "requestBody" in operation:
-                status = str(UnsupportedMediaType.status)
-                operation["responses"][status] = {"$ref": f"#/components/responses/{UnsupportedMediaType.__name__}"}
-            operation["description"] = f"{operation.get('description', '')}\n\nScope: `{scope}`.".strip()
-    app.openapi_schema = schema
-    return schema
-
-
-def _restore_examples(schemas: dict[str, Any], model: Any) -> None:
-    """Show a model's examples as they were written: FastAPI takes what is null out of them, as out of the whole document."""
-    if model is None:
-        return
-    for name, described in TypeAdapter(list[model]).json_schema(mode="serialization").get("$defs", {}).items():
-        if name in schemas and "examples" in described:
-            schemas[name]["examples"] = described["examples"]
-
-
-_PROBLEM_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "code", "request_id"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "code": {"type": "string"},
-        "request_id": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["pointer", "detail"],
-                "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}},
-            },
-        },
-    },
-}

@@ -6,6 +6,7 @@ the route does not know, and has bodies parsed by ``strict_json``.
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any
@@ -161,6 +162,7 @@ class StrictRoute(APIRoute):
                 await authenticate(strict)
             if known_query is not None:
                 _refuse_unknown_query(strict, known_query)
+            _refuse_repeated_query(strict)
             # Read here, where a Problem or a caller that went away is what it is: FastAPI takes either for a bad body.
             if takes_body:
                 await strict.body()
@@ -196,6 +198,17 @@ def _refuse_unknown_query(request: Request, known: frozenset[str]) -> None:
     unknown = [name for name in request.query_params if name not in known]
     if unknown:
         raise ValidationFailed(errors=[_unknown(f"query/{name}") for name in unknown[:_FAULTS_SHOWN_MAX]])
+
+
+def _refuse_repeated_query(request: Request) -> None:
+    """Refuse a parameter that was sent twice: no call takes lists there, and which one is meant nobody can tell."""
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    repeated = [name for name, count in counts.items() if count > 1]
+    if repeated:
+        errors: list[PointedError] = [
+            {"pointer": f"query/{name}", "detail": "sent more than once"} for name in repeated[:_FAULTS_SHOWN_MAX]
+        ]
+        raise ValidationFailed(errors=errors)
 
 
 def _refuse_body(body: bytes) -> None:

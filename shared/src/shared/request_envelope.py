@@ -46,6 +46,7 @@ _SINGLE_HEADERS = frozenset(
 _CREDENTIAL_TEXT = re.compile(
     r"cw_(?:sk|pk|sv|st)_(?:live|test)_[0-9A-Za-z]{8}|eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8}"
 )
+_NEXT_CREDENTIAL = re.compile(rb",[ \t]*(?:bearer|basic)[ \t]", re.IGNORECASE)
 _CREDENTIAL_PARAMETERS = frozenset(
     {"api_key", "apikey", "api-key", "x-api-key", "key", "token", "access_token", "authorization", "secret"}
     | {"client_secret", "client_assertion"}
@@ -173,8 +174,17 @@ def _check_headers(scope: Scope) -> None:
             if name in seen:
                 raise DuplicateHeader(f"The header {name.decode('latin-1')} was sent more than once.")
             seen.add(name)
+        if _is_folded(name, value):
+            raise DuplicateHeader(f"The header {name.decode('latin-1')} holds more than one credential.")
         if name == b"x-request-id" and not _REQUEST_ID.fullmatch(value.decode("latin-1")):
             raise MalformedHeader("X-Request-Id takes 1-128 letters, digits and . _ : -")
+
+
+def _is_folded(name: bytes, value: bytes) -> bool:
+    """Tell whether a header is two credentials that were joined on the way, as RFC 9110 §5.3 allows of repeated headers."""
+    if name == b"authorization":
+        return _NEXT_CREDENTIAL.search(value) is not None
+    return name in {b"x-api-key", b"key"} and b"," in value
 
 
 def _check_url(scope: Scope) -> None:

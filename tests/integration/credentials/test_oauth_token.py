@@ -122,7 +122,7 @@ async def test_a_token_ends_before_its_key_whatever_a_clock_says(service: Creden
     assert claims_of(told["access_token"])["exp"] + LEEWAY_SECONDS <= ends_at.timestamp()
     assert told["expires_in"] < 60
     ending = await new_client(service, expires_at=(datetime.now(UTC) + timedelta(seconds=4)).isoformat())
-    assert (await ending.ask_token()).json()["error"] == "invalid_client"
+    assert (await ending.ask_token()).json()["error"] == "invalid_grant"
 
 
 async def test_whoever_does_not_prove_who_it_is_gets_the_one_same_answer(service: CredentialsService) -> None:

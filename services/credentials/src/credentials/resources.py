@@ -1,8 +1,6 @@
 """Everything of credentials that has a lifetime; opened by the API, the worker and the commands."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from credentials.api_keys.last_uses import LastUses
 from credentials.audit.denials import Denials
 from credentials.audit.proof import AuditKeys
+from credentials.background import Background, Run
 from credentials.hygiene.scope_uses import ScopeUses
 from credentials.leaked_keys.service import LeakedKeys
 from credentials.merged_writes import MergedWrites
@@ -36,8 +35,6 @@ from shared.sealing import SealingKeyring
 
 _LISTEN_TIMEOUT_SECONDS = 10.0
 
-Run = Callable[[], Coroutine[Any, Any, None]]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
@@ -57,10 +54,15 @@ class Resources:
     access: LocalVerifier
     sealing: SealingKeyring
     oauth: OAuth
+    background: Background
 
     def checks(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """Return the readiness checks."""
-        return {"database": self.database.check, "revocation_feed": self.feed.check}
+        return {
+            "database": self.database.check,
+            "revocation_feed": self.feed.check,
+            "background": self.background.check,
+        }
 
 
 @asynccontextmanager
@@ -78,14 +80,13 @@ async def open_resources(
     feed_database = _open_database(settings, "credentials-feed", pool_size=1)
     hints = _open_hints(settings)
     feed = RevocationFeed(feed_database, hint=hints.publish_soon)
-    followers = Followers()
+    followers, background = Followers(), Background()
     if registry is not None:
         expose_progress(registry, feed=feed, followers=followers)
     last_uses, scope_uses = LastUses(database), ScopeUses(database)
     security_token_uses, rehashes = SecurityTokenUses(database), Rehashes(database, peppers=peppers)
     merged_writes: tuple[MergedWrites[Any, Any], ...] = (last_uses, scope_uses, rehashes, security_token_uses)
-    denials = Denials(database)
-    signing_keys = SigningKeys(database, sealing, feed=feed)
+    denials, signing_keys = Denials(database), SigningKeys(database, sealing, feed=feed)
     access_tokens = AccessTokenReader(signing_keys, issuer=settings.issuer)
     access = LocalVerifier(
         database=database,
@@ -101,13 +102,13 @@ async def open_resources(
     )
     oauth = OAuth(access=access, keys=signing_keys, reader=access_tokens, feed=feed, issuer=settings.issuer)
     leaked_keys = LeakedKeys(database, peppers=peppers, token_issuer=token_issuer, feed=feed)
-    runs: tuple[Run, ...] = (
-        feed.follow,
-        leaked_keys.run,
-        partial(hints.listen, feed.look_soon),
-        denials.run,
-        *(writes.run for writes in merged_writes),
-    )
+    runs: dict[str, Run] = {
+        "revocation_feed": feed.follow,
+        "leaked_keys": leaked_keys.run,
+        "hints": partial(hints.listen, feed.look_soon),
+        "denials": denials.run,
+        **{writes.NAME: writes.run for writes in merged_writes},
+    }
     resources = Resources(
         database=database,
         peppers=peppers,
@@ -123,9 +124,10 @@ async def open_resources(
         access=access,
         sealing=sealing,
         oauth=oauth,
+        background=background,
     )
     try:
-        async with _running(runs if serves else ()):
+        async with background.running(runs if serves else {}):
             yield resources
     finally:
         for writes in merged_writes:
@@ -148,17 +150,3 @@ def _open_hints(settings: Settings) -> RevocationHints:
         queue=open_queue(settings.queue_url),
         listen_queue=open_queue(settings.queue_url, socket_timeout_seconds=_LISTEN_TIMEOUT_SECONDS),
     )
-
-
-@asynccontextmanager
-async def _running(runs: Sequence[Run]) -> AsyncIterator[None]:
-    """Run everything until the end, and then wait until each has stopped."""
-    tasks = [asyncio.create_task(run()) for run in runs]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task

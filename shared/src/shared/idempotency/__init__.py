@@ -15,20 +15,28 @@ from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.access import Realm
+from shared.access import Principal, Realm
 from shared.idempotency import repository
-from shared.problems import IdempotencyInProgress, IdempotencyMismatch, MalformedHeader
+from shared.problems import IdempotencyInProgress, IdempotencyMismatch, InsufficientScope, MalformedHeader
 from shared.telemetry import CREDENTIAL_PATTERN, holds_secret
 
+_FINGERPRINT_BYTES = 32
+_SENDER_BYTES = 16
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdempotencyKey:
-    """The header's value, and what identifies the request it came with."""
+    """The header's value, what identifies the request it came with, and who sent it."""
 
     key: str
     fingerprint: bytes
+    principal: Principal
+
+    @property
+    def sender(self) -> bytes:
+        """Return what tells the senders apart beside the fingerprint."""
+        return hashlib.sha256(self.principal.credential_id.encode()).digest()[:_SENDER_BYTES]
 
 
 IdempotencyHeader = Annotated[
@@ -43,7 +51,7 @@ IdempotencyHeader = Annotated[
 
 
 def idempotency_key_of(request: Request, header: str | None, body: bytes) -> IdempotencyKey | None:
-    """Return the key of a request whose body was read already; raises MalformedHeader."""
+    """Return the key of an authenticated request whose body was read already; raises MalformedHeader."""
     if header is None:
         return None
     if not _KEY.fullmatch(header):
@@ -51,7 +59,7 @@ def idempotency_key_of(request: Request, header: str | None, body: bytes) -> Ide
     if holds_secret(header):
         raise MalformedHeader("Idempotency-Key holds a credential, and would be kept; treat it as leaked.")
     identity = f"{request.method} {request.url.path}\0".encode() + body
-    return IdempotencyKey(key=header, fingerprint=hashlib.sha256(identity).digest())
+    return IdempotencyKey(key=header, fingerprint=hashlib.sha256(identity).digest(), principal=request.state.principal)
 
 
 async def _idempotency_key(request: Request, header: IdempotencyHeader = None) -> IdempotencyKey | None:
@@ -69,11 +77,14 @@ async def answer_once(
     create: Callable[[], Awaitable[BaseModel]],
     status: int = 201,
     secret_fields: frozenset[str] = frozenset(),
+    seen_with: str | None = None,
 ) -> Response:
     """Run ``create`` unless this key was answered before; then give that answer again, without its secrets.
 
-    ``secret_fields`` names fields of the body, those inside an object as ``object.field``.
-    Raises IdempotencyMismatch for another body under the key, IdempotencyInProgress while the first one runs.
+    ``secret_fields`` names fields of the body, those inside an object as ``object.field``. Another credential
+    than the one that sent the first request gets the answer only with the scope ``seen_with``, where one is named.
+    Raises IdempotencyMismatch for another body under the key, IdempotencyInProgress while the first one runs, and
+    InsufficientScope for who may not see the answer.
     """
     headers = {"Cache-Control": "no-store"} if secret_fields else {}
     if key is None:
@@ -82,8 +93,11 @@ async def answer_once(
         raise IdempotencyInProgress
     kept = await repository.find(session, realm=realm, key=key.key)
     if kept is not None:
-        if kept.fingerprint != key.fingerprint:
+        if kept.fingerprint[:_FINGERPRINT_BYTES] != key.fingerprint:
             raise IdempotencyMismatch
+        is_its_own = kept.fingerprint[_FINGERPRINT_BYTES:] == key.sender
+        if seen_with is not None and not is_its_own and seen_with not in key.principal.scopes:
+            raise InsufficientScope(seen_with)
         return Response(
             kept.body,
             status_code=kept.status,
@@ -91,13 +105,9 @@ async def answer_once(
             headers={**headers, "Idempotency-Replayed": "true"},
         )
     body = (await create()).model_dump(mode="json")
-    shown_again = _without(body, secret_fields)
-    await repository.keep(
-        session,
-        realm=realm,
-        key=key.key,
-        answer=repository.KeptAnswer(fingerprint=key.fingerprint, status=status, body=orjson.dumps(shown_again)),
-    )
+    shown_again = orjson.dumps(_without(body, secret_fields))
+    answer = repository.KeptAnswer(fingerprint=key.fingerprint + key.sender, status=status, body=shown_again)
+    await repository.keep(session, realm=realm, key=key.key, answer=answer)
     return _json(body, status, headers)
 
 

@@ -36,6 +36,8 @@ from shared.request_body import StrictRoute
 
 router = APIRouter(prefix="/v1", tags=["api keys"], route_class=StrictRoute)
 
+_SECRETS = frozenset({"key"})
+
 
 @router.post(
     "/api-keys",
@@ -61,7 +63,7 @@ async def create(
         return created_view_of(issued.key, text=issued.text.get_secret_value(), now=now)
 
     return await answer_once(
-        session, realm=caller.realm, key=idempotency_key, create=make, secret_fields=frozenset({"key"})
+        session, realm=caller.realm, key=idempotency_key, create=make, secret_fields=_SECRETS, seen_with="api_keys:read"
     )
 
 

@@ -19,6 +19,8 @@ from shared.request_body import StrictRoute
 
 router = APIRouter(prefix="/v1/api-keys", tags=["api keys"], route_class=StrictRoute)
 
+_SECRETS = frozenset({"public.key", "secret.key"})
+
 
 @router.post(
     "/regenerate-pair",
@@ -48,8 +50,9 @@ async def regenerate(
         pair = await service.regenerate(session, caller=caller, wanted=wanted, **how)
         return _shown(pair, now=now)
 
-    secrets = frozenset({"public.key", "secret.key"})
-    return await answer_once(session, realm=caller.realm, key=idempotency_key, create=make, secret_fields=secrets)
+    return await answer_once(
+        session, realm=caller.realm, key=idempotency_key, create=make, secret_fields=_SECRETS, seen_with="api_keys:read"
+    )
 
 
 def _shown(pair: service.IssuedPair, *, now: datetime) -> PairCreated:

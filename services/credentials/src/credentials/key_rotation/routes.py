@@ -1,7 +1,7 @@
 """HTTP of rotating a key."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -19,7 +19,8 @@ from shared.request_body import StrictRoute
 
 router = APIRouter(prefix="/v1/api-keys/{key_id}/rotate", tags=["api keys"], route_class=StrictRoute)
 
-_SECRETS = frozenset({"key"})
+_KEPT: dict[str, Any] = {"status": 200, "secret_fields": frozenset({"key"}), "seen_with": "api_keys:read"}
+"""How the answer is kept for a repeated request."""
 Writer = Annotated[KeyCaller, require_owner("api_keys:write")]
 
 
@@ -48,9 +49,7 @@ async def rotate(
         issued = await service.rotate(session, caller=caller, key_id=key_id, **how)
         return created_view_of(issued.key, text=issued.text.get_secret_value(), now=now)
 
-    return await answer_once(
-        session, realm=caller.realm, key=idempotency_key, create=make, status=200, secret_fields=_SECRETS
-    )
+    return await answer_once(session, realm=caller.realm, key=idempotency_key, create=make, **_KEPT)
 
 
 @router.post("/finish", summary="End the replaced versions now", responses=problem_responses(NotFound, ApiKeyNotActive))

@@ -7,11 +7,14 @@ from shared.database import Transaction
 from shared.problems import (
     CredentialInUrl,
     DuplicateHeader,
+    HeadersTooLarge,
     InternalError,
     MalformedHeader,
     PayloadTooLarge,
+    RequestTimeout,
     ServiceUnavailable,
     TooManyRequests,
+    UnsupportedMediaType,
     ValidationFailed,
     problem_responses,
 )
@@ -20,7 +23,7 @@ from shared.request_body import StrictRoute
 router = APIRouter(prefix="/v1", tags=["leaked keys"], route_class=StrictRoute)
 
 
-def _within_limit(request: Request) -> None:
+async def _within_limit(request: Request) -> None:
     allowance = request.app.state.resources.leaked_keys.count_report(request.state.ip)
     request.state.allowance = allowance  # the envelope tells it in the standard headers
     if allowance.retry_after_seconds is not None:
@@ -34,7 +37,7 @@ def _within_limit(request: Request) -> None:
     summary="Report a leaked key",
     responses=problem_responses(
         *(TooManyRequests, CredentialInUrl, DuplicateHeader, MalformedHeader, ValidationFailed, PayloadTooLarge),
-        *(InternalError, ServiceUnavailable),
+        *(RequestTimeout, UnsupportedMediaType, HeadersTooLarge, InternalError, ServiceUnavailable),
         common=False,
     ),
 )

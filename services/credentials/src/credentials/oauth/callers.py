@@ -15,9 +15,10 @@ from pydantic import SecretStr
 
 from credentials.oauth.errors import BodyTooLarge, InvalidClient, InvalidRequest, InvalidToken
 from credentials.oauth.form import FORM_BYTES_MAX, MEDIA_TYPE, parse_form
-from credentials.oauth.service import Client, ClientSecret
+from credentials.oauth.service import Client, ClientSecret, OAuth
 from shared.access import PlatformCaller, Principal, authenticate, count_request
-from shared.problems import InsufficientScope, PayloadTooLarge, Unauthorized, UnsupportedMediaType
+from shared.principals import TooManyGuessesError
+from shared.problems import InsufficientScope, PayloadTooLarge, TooManyRequests, Unauthorized, UnsupportedMediaType
 from shared.request_body import read_body
 
 VERIFY_SCOPE = "credentials:verify"
@@ -48,7 +49,12 @@ async def asked_by_client_or_verifier(request: Request) -> Asked:
 
 
 async def _of_client(request: Request, form: Mapping[str, str]) -> Asked:
-    client = await request.app.state.resources.oauth.authenticate(presented_secret(request, form), ip=request.state.ip)
+    oauth: OAuth = request.app.state.resources.oauth
+    try:
+        client = await oauth.authenticate(presented_secret(request, form), ip=request.state.ip)
+    except TooManyGuessesError as exc:
+        request.state.allowance = exc.allowance  # the envelope tells it in the standard headers
+        raise TooManyRequests(retry_after_seconds=exc.retry_after_seconds) from exc
     count_request(request, client.principal)
     _name_caller(request, client.principal)
     return Asked(form=form, principal=client.principal, client=client)

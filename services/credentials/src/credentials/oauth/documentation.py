@@ -16,7 +16,14 @@ _SCOPE = "|".join(sorted(TENANT_SCOPES.keys() | PLATFORM_SCOPES))
 _AS_CLIENT: list[dict[str, list[str]]] = [{"client": []}, {}]
 _AS_CLIENT_OR_BEARER: list[dict[str, list[str]]] = [{"client": []}, {"bearer": []}, {}]
 _ERROR_NAMES = (
-    *("invalid_request", "invalid_client", "invalid_scope", "unsupported_grant_type", "unauthorized_client"),
+    *(
+        "invalid_request",
+        "invalid_client",
+        "invalid_scope",
+        "invalid_grant",
+        "unsupported_grant_type",
+        "unauthorized_client",
+    ),
     *("unsupported_token_type", "invalid_token", "insufficient_scope", "temporarily_unavailable", "server_error"),
 )
 _ERROR_SCHEMA: dict[str, Any] = {

@@ -15,8 +15,14 @@ from shared.problems import PROBLEM_MEDIA_TYPE, InsufficientScope, Problem
 
 PATH = "/oauth2/"
 _OWN = (
-    *(errors.InvalidRequest, errors.UnsupportedGrantType, errors.InvalidScope, errors.UnauthorizedClient),
-    *(errors.UnsupportedTokenType, errors.InvalidClient, errors.InvalidToken, InsufficientScope),
+    *(errors.InvalidRequest, errors.UnsupportedGrantType, errors.InvalidScope, errors.InvalidGrant),
+    *(
+        errors.UnauthorizedClient,
+        errors.UnsupportedTokenType,
+        errors.InvalidClient,
+        errors.InvalidToken,
+        InsufficientScope,
+    ),
 )
 _NAMES = frozenset(problem.code for problem in _OWN)
 _HEADERS_KEPT = frozenset(

@@ -5,6 +5,7 @@ Tree::
     BadRequest 400 ── InvalidRequest ── BodyTooLarge 413
                    ├─ UnsupportedGrantType
                    ├─ InvalidScope
+                   ├─ InvalidGrant
                    ├─ UnauthorizedClient
                    └─ UnsupportedTokenType
     Problem 401 ───── InvalidClient, InvalidToken
@@ -40,6 +41,13 @@ class InvalidScope(BadRequest):
 
     code, title = "invalid_scope", "Invalid scope"
     default_detail = "The client has not all of these scopes."
+
+
+class InvalidGrant(BadRequest):
+    """The client's key ends so soon that no token would fit into the rest of its life."""
+
+    code, title = "invalid_grant", "Invalid grant"
+    default_detail = "The client's key is about to end: there is no time left for a token."
 
 
 class UnauthorizedClient(BadRequest):

@@ -11,15 +11,24 @@ from credentials.oauth.documentation import INTROSPECT_FORM, REVOKE_FORM, TOKEN_
 from credentials.oauth.error_form import documented
 from credentials.oauth.schemas import Active, Inactive, Jwks, Metadata, TokenAnswer, jwks_of, metadata_of
 from shared.database import Transaction
-from shared.problems import InsufficientScope, InternalError, ServiceUnavailable, TooManyRequests, problem_responses
+from shared.problems import (
+    HeadersTooLarge,
+    InsufficientScope,
+    InternalError,
+    RequestTimeout,
+    ServiceUnavailable,
+    TooManyRequests,
+    ValidationFailed,
+    problem_responses,
+)
 
 router = APIRouter(tags=["oauth 2.0"])
 
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _PUBLIC = {"Cache-Control": "public, max-age=60"}
 _COMMON = (
-    *(errors.InvalidRequest, errors.BodyTooLarge, errors.InvalidClient),
-    *(TooManyRequests, InternalError, ServiceUnavailable),
+    *(errors.InvalidRequest, errors.BodyTooLarge, errors.InvalidClient, RequestTimeout, ValidationFailed),
+    *(TooManyRequests, HeadersTooLarge, InternalError, ServiceUnavailable),
 )
 _WITH_BEARER = (*_COMMON, errors.InvalidToken, InsufficientScope)
 
@@ -32,7 +41,7 @@ def _answer(body: TokenAnswer | Active | Inactive) -> Response:
     "/oauth2/token",
     response_model=TokenAnswer,
     summary="Get an access token",
-    responses=documented(*_COMMON, errors.UnsupportedGrantType, errors.InvalidScope),
+    responses=documented(*_COMMON, errors.UnsupportedGrantType, errors.InvalidScope, errors.InvalidGrant),
     openapi_extra=TOKEN_FORM,
 )
 async def token(request: Request, asked: Annotated[Asked, Depends(asked_by_client)]) -> Response:

@@ -12,6 +12,7 @@ from credentials.audit.service import Actor, Target, record
 from credentials.oauth import revoked_tokens_repository
 from credentials.oauth.errors import (
     InvalidClient,
+    InvalidGrant,
     InvalidRequest,
     InvalidScope,
     UnauthorizedClient,
@@ -25,9 +26,9 @@ from credentials.revocations.feed import RevocationFeed
 from credentials.verification.judgement import StoredKey
 from credentials.verification.service import LocalVerifier
 from shared import key_format, typeids
-from shared.access import AccessUnavailableError, Address, Principal, TooManyGuessesError, jwt
+from shared.access import AccessUnavailableError, Address, Principal, jwt
 from shared.access.jwt import LEEWAY_SECONDS, TOKEN_ID_PREFIX, TOKEN_SECONDS, AccessToken
-from shared.problems import ServiceUnavailable, TooManyRequests
+from shared.problems import ServiceUnavailable
 
 _REVOKED_FOR_SECONDS = 60.0
 """How much longer than the token itself its revocation is kept: more than clocks differ."""
@@ -63,7 +64,7 @@ class OAuth:
         self.issuer = issuer
 
     async def authenticate(self, presented: ClientSecret, *, ip: Address | None) -> Client:
-        """Return the client; raises InvalidClient for whatever reason, TooManyRequests or ServiceUnavailable."""
+        """Return the client; raises InvalidClient for whatever reason, TooManyGuessesError or ServiceUnavailable."""
         secret = presented.secret.get_secret_value()
         if "." in secret:  # an access token is no secret of a client's, however good it is
             raise InvalidClient
@@ -71,14 +72,12 @@ class OAuth:
             verdict = await self._access.judge_caller(secret, ip=ip, client_id=presented.client_id)
         except AccessUnavailableError as exc:
             raise ServiceUnavailable from exc
-        except TooManyGuessesError as exc:
-            raise TooManyRequests(retry_after_seconds=exc.retry_after_seconds) from exc
         if verdict.principal is None or verdict.key is None or verdict.key.kind == "security_token":
             raise InvalidClient
         return Client(principal=verdict.principal, key=verdict.key, sequence=verdict.sequence)
 
     async def issue(self, client: Client, form: Mapping[str, str]) -> TokenAnswer:
-        """Return a token for the client; raises InvalidRequest, UnsupportedGrantType, InvalidScope or InvalidClient."""
+        """Return a token for the client; raises InvalidRequest, UnsupportedGrantType, InvalidScope or InvalidGrant."""
         if "grant_type" not in form:
             raise InvalidRequest("grant_type is missing.")
         if form["grant_type"] != "client_credentials":
@@ -90,7 +89,7 @@ class OAuth:
             # With what a judge's clock may be behind, it still ends with its key.
             expires_at = min(expires_at, int(client.principal.expires_at) - LEEWAY_SECONDS)
         if expires_at <= now:
-            raise InvalidClient
+            raise InvalidGrant
         signing_key = await self.keys.active()
         token = AccessToken(
             token_id=typeids.new_id(),

@@ -45,7 +45,7 @@ async def create(
     async def make() -> RoleView:
         return view_of(await service.create(session, caller=caller, wanted=wanted, now=datetime.now(UTC)))
 
-    return await answer_once(session, realm=caller.realm, key=idempotency_key, create=make)
+    return await answer_once(session, realm=caller.realm, key=idempotency_key, create=make, seen_with="roles:read")
 
 
 @router.patch(

@@ -1,7 +1,7 @@
 """HTTP of the security token."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -20,6 +20,9 @@ from shared.problems import IdempotencyInProgress, IdempotencyMismatch, NotFound
 from shared.request_body import StrictRoute
 
 router = APIRouter(prefix="/v1/security-token", tags=["security token"], route_class=StrictRoute)
+
+_KEPT: dict[str, Any] = {"status": 200, "secret_fields": frozenset({"token"}), "seen_with": "security_token:read"}
+"""How the answer is kept for a repeated request."""
 
 
 @router.get("", summary="Show the security token's metadata", responses=problem_responses(NotFound))
@@ -62,6 +65,4 @@ async def refresh(
         token, text = await service.refresh(session, caller=caller, wanted=asked, issuer=issuer, feed=feed, now=now)
         return revealed_view_of(token, text=text.get_secret_value(), now=now)
 
-    return await answer_once(
-        session, realm=caller.realm, key=idempotency_key, create=make, status=200, secret_fields=frozenset({"token"})
-    )
+    return await answer_once(session, realm=caller.realm, key=idempotency_key, create=make, **_KEPT)

@@ -40,7 +40,7 @@ async def create(
         return view_of(await service.create(session, actor=actor, wanted=wanted, issuer=issuer, now=now))
 
     realm = Realm(tenant_id=PLATFORM_CHAIN, environment=caller.principal.environment)
-    return await answer_once(session, realm=realm, key=idempotency_key, create=make)
+    return await answer_once(session, realm=realm, key=idempotency_key, create=make, seen_with="tenants:read")
 
 
 @router.get("", summary="List tenants", responses=problem_responses())
