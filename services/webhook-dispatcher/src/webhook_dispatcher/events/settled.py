@@ -26,14 +26,11 @@ class SettledPosition:
             return BEGINNING
         try:
             raw = base64.b64decode(cursor, altchars=b"-_", validate=True)
-            position = cls(
-                transaction=int.from_bytes(raw[:_TRANSACTION_BYTES]), id=UUID(bytes=raw[_TRANSACTION_BYTES:])
-            )
+            # Beyond what any transaction has there is nothing to read, as behind the newest event.
+            transaction = min(int.from_bytes(raw[:_TRANSACTION_BYTES]), _TRANSACTION_MAX)
+            return cls(transaction=transaction, id=UUID(bytes=raw[_TRANSACTION_BYTES:]))
         except (ValueError, binascii.Error) as exc:
             raise _not_ours() from exc
-        if position.transaction > _TRANSACTION_MAX:
-            raise _not_ours()
-        return position
 
     def cursor(self) -> str:
         """Return the opaque form."""
