@@ -59,7 +59,7 @@ async def test_the_demo_shows_every_delivery(demo: StackProcess) -> None:
 async def test_the_printed_commands_work(demo: StackProcess) -> None:
     """Every curl line, pasted as it was printed, does what the line above it says."""
     commands = dict(re.findall(r"^  # (.+)\n  (curl .+)$", demo.log(), re.MULTILINE))
-    assert len(commands) == 5
+    assert len(commands) == 7
     answers = {title: await _paste(command) for title, command in commands.items()}
 
     assert len(answers["the latest deliveries"]["data"]) == 3
@@ -92,7 +92,8 @@ async def test_stack_json_is_what_is_promised(demo: StackProcess) -> None:
     services = {"credentials", "webhook-dispatcher", "wallet-gateway"}
     assert info["ready"] is True
     assert services <= set(info["services"])
-    assert set(info["databases"]) == services
+    assert {"reference-wallet", "home-wallet"} <= set(info["services"])
+    assert set(info["databases"]) == {*services, "reference-wallet", "home-wallet"}
     assert info["queue"]["stream"] == "causeway:events"
     assert info["tenant_id"].startswith("ten_")
     prefixes = {name: key[:6] for name, key in info["keys"].items()}

@@ -1,6 +1,7 @@
 """A worker process beats while it works, without Valkey too, and ends in order."""
 
 import asyncio
+import base64
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ async def test_a_worker_beats_and_stops_while_valkey_is_away(tmp_path: Path, num
         "CAUSEWAY_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
         "CAUSEWAY_QUEUE_URL": "redis://127.0.0.1:1",
         "CAUSEWAY_HEARTBEAT_FILE": str(heartbeat),
+        "CAUSEWAY_SEALING_KEYS": f"k1:{base64.b64encode(bytes(32)).decode()}",
     }
     worker = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "wallet_gateway.worker", env=environment, stderr=asyncio.subprocess.PIPE
