@@ -98,10 +98,10 @@ class EventAcceptance:
 
     async def wanted_in_order(self, events: Sequence[Event]) -> Sequence[bool]:
         """Tell for each event whether a webhook wants it in order, as far as is remembered; ``accept`` knows for certain."""
-        if not events:
-            return ()
-        async with self._database.autocommit() as connection:
-            webhooks = await self._webhooks_of(connection, events)
+        webhooks: Mapping[Realm, RealmWebhooks] = self._realms
+        if any(event.realm not in self._realms for event in events):
+            async with self._database.autocommit() as connection:
+                webhooks = await self._webhooks_of(connection, events)
         return [webhooks[event.realm].orders(event) for event in events]
 
     async def _accept_published(

@@ -14,11 +14,10 @@ from uuid import UUID
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from shared.database import refuses_data
 from webhook_dispatcher.events.event import Event, InvalidEventError, parse_streamed
-from webhook_dispatcher.events.service import EventAcceptance, NotInTurnError, RealmKeepsChangingError
+from webhook_dispatcher.events.service import Acceptance, EventAcceptance, NotInTurnError
+from webhook_dispatcher.intake.commitment import BATCH_BYTES, BATCH_MAX, Commitment, backoff_seconds
 from webhook_dispatcher.intake.entries import (
     FIELD,
     Entry,
@@ -37,20 +36,17 @@ from webhook_dispatcher.settings import Settings
 
 log = structlog.get_logger()
 
-READ_MAX = 128
-BATCH_BYTES = 8 * 1024 * 1024
-"""How much is parsed and committed at once; of larger entries fewer are read."""
+READ_MAX = BATCH_MAX
+"""How many entries are read at once; of larger ones fewer."""
 BLOCK_MS = 1000
 WAITING_BLOCK_MS = 10
 """While entries wait for those before them: how soon to look again."""
 CLAIM_EVERY_SECONDS = 2.0
 REJECTED_MAX = 1_000_000
-_BACKOFF_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)
 _NO_GROUP = "NOGROUP"
 _GROUP_EXISTS = "BUSYGROUP"
-_QUERY_CANCELLED = "57014"
 
-Parsed = tuple[bytes, Fields, Event]
+Parsed = tuple[Entry, Event]
 
 
 class StreamIntake:
@@ -69,6 +65,9 @@ class StreamIntake:
     ) -> None:
         self._queue = queue
         self._acceptance = acceptance
+        self._commitment: Commitment[Entry, Rejected] = Commitment(
+            acceptance, accepted=self._told, refused=_refused, not_storable=_not_storable
+        )
         self._stream = settings.stream
         self._rejected_stream = f"{settings.stream}:rejected"
         self._group = settings.stream_group
@@ -147,7 +146,8 @@ class StreamIntake:
         if not in_turn:
             waiting, in_turn = await self._wait_for_turn(events, first=entries[0][0])
         try:
-            rejected += await self._commit([item for item in events if item[0] not in waiting], in_turn=in_turn)
+            due = [item for item in events if item[0][0] not in waiting]
+            rejected += await self._commitment.commit(due, in_turn=in_turn)
         except NotInTurnError:
             # A webhook became ordered a moment ago, so which of these wait is known only now.
             await self._process(entries)
@@ -162,10 +162,8 @@ class StreamIntake:
 
     async def _wait_for_turn(self, events: Sequence[Parsed], *, first: bytes) -> tuple[frozenset[bytes], bool]:
         """Return the entries that have to wait, and whether the others are known to be in their turn."""
-        wanted = await self._acceptance.wanted_in_order([event for _, _, event in events])
-        ordered = [
-            (entry_id, fields) for (entry_id, fields, _), in_order in zip(events, wanted, strict=True) if in_order
-        ]
+        wanted = await self._acceptance.wanted_in_order([event for _, event in events])
+        ordered = [entry for (entry, _), in_order in zip(events, wanted, strict=True) if in_order]
         if not ordered or await self._turns.have_come(ordered, first=first):
             return frozenset(), bool(ordered)
         return frozenset(entry_id for entry_id, _ in ordered), False
@@ -180,7 +178,7 @@ class StreamIntake:
             if not fields:
                 continue
             try:
-                events.append((entry_id, fields, self._parse(entry_id, fields, now)))
+                events.append(((entry_id, fields), self._parse(entry_id, fields, now)))
             except InvalidEventError as exc:
                 rejected.append(rejected_of(entry_id, fields, exc))
             except Exception:
@@ -196,41 +194,10 @@ class StreamIntake:
             raise InvalidEventError("invalid_entry", [{"pointer": "", "detail": detail}])
         return parse_streamed(fields[FIELD], default_id=default_event_id(self._stream, entry_id), now=now)
 
-    async def _commit(self, events: Sequence[Parsed], *, in_turn: bool) -> list[Rejected]:
-        """Accept a batch; try until the database takes it, or says that an event itself is what it cannot take.
-
-        Raises NotInTurnError, with nothing accepted, where an event has to be in its turn and is not known to be.
-        """
-        failures = 0
-        while events:
-            try:
-                acceptance = await self._acceptance.accept([event for _, _, event in events], in_turn=in_turn)
-            except (SQLAlchemyError, OSError, RealmKeepsChangingError) as exc:
-                if refuses_data(exc) or (takes_too_long(exc) and len(events) > 1):
-                    log.warning("intake.batch_halved", reason=type(exc).__name__, events=len(events))
-                    return await self._commit_halves(events, in_turn=in_turn)
-                log.warning("intake.waiting", reason=type(exc).__name__, events=len(events))
-                await asyncio.sleep(backoff_seconds(failures))
-                failures += 1
-                continue
-            self._metrics.accepted.inc(acceptance.accepted)
-            self._metrics.duplicates.inc(acceptance.duplicates)
-            self._accepted(acceptance.webhooks)
-            return [
-                rejected_of(entry_id, fields, acceptance.refused[event.id])
-                for entry_id, fields, event in events
-                if event.id in acceptance.refused
-            ]
-        return []
-
-    async def _commit_halves(self, events: Sequence[Parsed], *, in_turn: bool) -> list[Rejected]:
-        """Find the event that the database does not take, or commit in smaller steps what takes too long at once."""
-        if len(events) == 1:
-            entry_id, fields, _ = events[0]
-            return [Rejected(entry_id=entry_id, fields=fields, code="not_storable", detail="the database refused it")]
-        middle = len(events) // 2
-        first = await self._commit(events[:middle], in_turn=in_turn)
-        return [*first, *await self._commit(events[middle:], in_turn=in_turn)]
+    def _told(self, acceptance: Acceptance, _entries: Sequence[Entry]) -> None:
+        self._metrics.accepted.inc(acceptance.accepted)
+        self._metrics.duplicates.inc(acceptance.duplicates)
+        self._accepted(acceptance.webhooks)
 
     async def _acknowledge(self, entry_ids: Sequence[bytes], rejected: Sequence[Rejected]) -> None:
         """Take entries off the stream, rejected ones with a copy on the rejected stream. All or nothing."""
@@ -273,11 +240,10 @@ class StreamIntake:
             log.info("intake.consumer_left_behind", reason=type(exc).__name__)
 
 
-def takes_too_long(exc: BaseException) -> bool:
-    """Tell whether a statement was ended for its duration; a smaller one may pass. One event alone is tried until it does."""
-    return isinstance(exc, DBAPIError) and getattr(exc.orig, "sqlstate", None) == _QUERY_CANCELLED
+def _refused(entry: Entry, exc: InvalidEventError) -> Rejected:
+    return rejected_of(*entry, exc)
 
 
-def backoff_seconds(failures: int) -> float:
-    """Return how long to wait after so many failures in a row."""
-    return _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)]
+def _not_storable(entry: Entry) -> Rejected:
+    entry_id, fields = entry
+    return Rejected(entry_id=entry_id, fields=fields, code="not_storable", detail="the database refused it")

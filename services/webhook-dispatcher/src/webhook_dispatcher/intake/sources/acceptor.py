@@ -9,21 +9,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
-from shared.database import refuses_data
 from webhook_dispatcher.events.event import Event, InvalidEventError
-from webhook_dispatcher.events.service import EventAcceptance, RealmKeepsChangingError
+from webhook_dispatcher.events.service import Acceptance, EventAcceptance
+from webhook_dispatcher.intake.commitment import BATCH_BYTES, BATCH_MAX, Commitment
 from webhook_dispatcher.intake.sources.message import Message
 from webhook_dispatcher.intake.sources.metrics import SourceMetrics
-from webhook_dispatcher.intake.stream import backoff_seconds, takes_too_long
 from webhook_dispatcher.rejected_events.rejection import Rejection
 
 log = structlog.get_logger()
-
-BATCH_MAX = 128
-BATCH_BYTES = 8 * 1024 * 1024
-"""How much is committed at once; one message may be larger by itself."""
 
 GRACE_SECONDS = 1.5
 """How long a stop waits for a commit."""
@@ -47,7 +41,9 @@ class Acceptor:
         accepted: Callable[[Sequence[UUID]], None],
         metrics: SourceMetrics,
     ) -> None:
-        self._acceptance = acceptance
+        self._commitment: Commitment[Message, Rejection] = Commitment(
+            acceptance, accepted=self._told, refused=Message.rejected, not_storable=_not_storable
+        )
         self._keep = keep
         self._accepted = accepted
         self._metrics = metrics
@@ -127,40 +123,15 @@ class Acceptor:
                 detail = "the message could not be judged; the fault is ours and was logged"
                 fault = InvalidEventError("internal_error", [{"pointer": "", "detail": detail}])
                 rejected.append(message.rejected(fault))
-        rejected += await self._commit(events)
+        rejected += await self._commitment.commit(events, in_turn=True)
         if rejected:
             await self._keep_rejected(rejected)
 
-    async def _commit(self, events: Sequence[_Parsed]) -> list[Rejection]:
-        """Accept events; try until the database takes them, or says that an event itself is what it cannot take."""
-        failures = 0
-        while events:
-            try:
-                acceptance = await self._acceptance.accept([event for _, event in events], in_turn=True)
-            except (SQLAlchemyError, OSError, RealmKeepsChangingError) as exc:
-                if refuses_data(exc) or (takes_too_long(exc) and len(events) > 1):
-                    return await self._commit_halves(events)
-                log.warning("source.waiting_for_database", reason=type(exc).__name__, events=len(events))
-                await asyncio.sleep(backoff_seconds(failures))
-                failures += 1
-                continue
-            source = events[0][0].source
-            self._metrics.accepted.labels(source).inc(acceptance.accepted)
-            self._metrics.duplicates.labels(source).inc(acceptance.duplicates)
-            self._accepted(acceptance.webhooks)
-            return [
-                message.rejected(acceptance.refused[event.id])
-                for message, event in events
-                if event.id in acceptance.refused
-            ]
-        return []
-
-    async def _commit_halves(self, events: Sequence[_Parsed]) -> list[Rejection]:
-        if len(events) == 1:
-            fault = InvalidEventError("not_storable", [{"pointer": "", "detail": "the database refused it"}])
-            return [events[0][0].rejected(fault)]
-        middle = len(events) // 2
-        return [*await self._commit(events[:middle]), *await self._commit(events[middle:])]
+    def _told(self, acceptance: Acceptance, messages: Sequence[Message]) -> None:
+        source = messages[0].source
+        self._metrics.accepted.labels(source).inc(acceptance.accepted)
+        self._metrics.duplicates.labels(source).inc(acceptance.duplicates)
+        self._accepted(acceptance.webhooks)
 
     async def _keep_rejected(self, rejected: Sequence[Rejection]) -> None:
         await self._keep(rejected)
@@ -191,3 +162,8 @@ async def _finish(future: asyncio.Future[None], *, source: str, acknowledge: Cal
     except Exception as exc:  # noqa: BLE001 - each library has errors of its own
         log.info("source.not_acknowledged", source=source, reason=type(exc).__name__)
     return True
+
+
+def _not_storable(message: Message) -> Rejection:
+    fault = InvalidEventError("not_storable", [{"pointer": "", "detail": "the database refused it"}])
+    return message.rejected(fault)

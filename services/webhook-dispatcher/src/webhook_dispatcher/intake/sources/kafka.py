@@ -11,7 +11,8 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage, Topic
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
-from webhook_dispatcher.intake.sources.acceptor import BATCH_BYTES, BATCH_MAX, Acceptor
+from webhook_dispatcher.intake.commitment import BATCH_BYTES, BATCH_MAX
+from webhook_dispatcher.intake.sources.acceptor import Acceptor
 from webhook_dispatcher.intake.sources.message import Message
 from webhook_dispatcher.intake.sources.source import CLOSE_SECONDS, Broker, SourcePlan, raw
 from webhook_dispatcher.settings import Settings

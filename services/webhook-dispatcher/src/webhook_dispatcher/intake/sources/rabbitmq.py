@@ -12,7 +12,8 @@ from aio_pika.abc import AbstractIncomingMessage
 from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 
-from webhook_dispatcher.intake.sources.acceptor import BATCH_MAX, Acceptor
+from webhook_dispatcher.intake.commitment import BATCH_MAX
+from webhook_dispatcher.intake.sources.acceptor import Acceptor
 from webhook_dispatcher.intake.sources.message import Message
 from webhook_dispatcher.intake.sources.source import CLOSE_SECONDS, Broker, SourcePlan, raw
 from webhook_dispatcher.settings import Settings
