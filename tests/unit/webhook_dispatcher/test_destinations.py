@@ -10,9 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import typeids
-from shared.webhook_signatures import SigningSecret
-from webhook_dispatcher.deliveries.target import Target
-from webhook_dispatcher.deliveries.wire_formats import SigningConfig
+from support.targets import target
 from webhook_dispatcher.intake.entries import default_event_id
 from webhook_dispatcher.lanes.destinations import Destinations, TokenBucket
 from webhook_dispatcher.lanes.lane import LANE_COUNT, lane_of
@@ -27,27 +25,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-def target(
-    webhook_id: UUID, *, max_in_flight: int = 5, rate_per_second: int | None = None, enabled_at: datetime | None = None
-) -> Target:
-    """Return a webhook's configuration."""
-    return Target(
-        id=webhook_id,
-        revision=1,
-        name="w",
-        url="https://example.com/",
-        wire_format="standard",
-        signing=SigningConfig(wire_format="standard", secrets=[SigningSecret.generate()]),
-        headers={},
-        retry_delays_seconds=[5],
-        timeout_seconds=15,
-        max_in_flight=max_in_flight,
-        rate_per_second=rate_per_second,
-        enabled_at=enabled_at,
-        valid_until=float("inf"),
-    )
 
 
 def test_requests_in_flight_are_limited_per_webhook() -> None:

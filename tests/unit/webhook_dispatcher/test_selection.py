@@ -9,31 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import typeids
-from shared.webhook_signatures import SigningSecret
-from webhook_dispatcher.deliveries.target import Target
-from webhook_dispatcher.deliveries.wire_formats import SigningConfig
+from support.targets import target
 from webhook_dispatcher.lanes.breaker import Breaker
 from webhook_dispatcher.lanes.destinations import Destinations
 from webhook_dispatcher.lanes.repository import Claimed, Limit
 from webhook_dispatcher.lanes.selection import CLAIM_MAX, Selection
-
-
-def _target(webhook_id: UUID, *, max_in_flight: int) -> Target:
-    return Target(
-        id=webhook_id,
-        revision=1,
-        name="w",
-        url="https://example.com/",
-        wire_format="standard",
-        signing=SigningConfig(wire_format="standard", secrets=[SigningSecret.generate()]),
-        headers={},
-        retry_delays_seconds=[5],
-        timeout_seconds=15,
-        max_in_flight=max_in_flight,
-        rate_per_second=None,
-        enabled_at=None,
-        valid_until=float("inf"),
-    )
 
 
 @dataclass
@@ -110,7 +90,7 @@ def test_everything_due_is_sent_without_another_hint(
     for max_in_flight, firsts, retries in due:
         webhook_id = typeids.new_id()
         limits[webhook_id] = max_in_flight
-        destinations.set_target(_target(webhook_id, max_in_flight=max_in_flight))
+        destinations.set_target(target(webhook_id, max_in_flight=max_in_flight))
         database.firsts[webhook_id], database.retries[webhook_id] = firsts, retries
     selection.hint(limits)
     in_flight: list[Claimed] = []
@@ -135,12 +115,12 @@ def test_first_attempts_find_slots_in_any_storm_of_retries(slots: int) -> None:
     selection = _selection(destinations, slots=slots)
     for _ in range(200):
         webhook_id = typeids.new_id()
-        destinations.set_target(_target(webhook_id, max_in_flight=20))
+        destinations.set_target(target(webhook_id, max_in_flight=20))
         database.retries[webhook_id] = 50
         selection.hint([webhook_id])
     assert len(_claim_all(selection, database)) == slots // 2
     newcomer = typeids.new_id()
-    destinations.set_target(_target(newcomer, max_in_flight=20))
+    destinations.set_target(target(newcomer, max_in_flight=20))
     database.firsts[newcomer] = 1
     selection.hint([newcomer])
     assert [item.webhook_id for item in _claim_all(selection, database)] == [newcomer]
@@ -150,7 +130,7 @@ def test_an_open_breaker_lets_one_through_when_its_probe_is_due() -> None:
     """Hints are not heard meanwhile; the probe is one, of whatever is due; and what comes of an older claim goes back."""
     destinations, database, one = Destinations(), Database(), typeids.new_id()
     selection = _selection(destinations, slots=20)
-    destinations.set_target(_target(one, max_in_flight=20))
+    destinations.set_target(target(one, max_in_flight=20))
     database.firsts[one], database.retries[one] = 10, 10
     selection.hint([one])
     limits = selection.choose(_no_pace)
