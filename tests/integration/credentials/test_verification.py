@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from credentials.api_keys.last_uses import LastUses
+from credentials.last_uses import LastUses
 from credentials.verification.judgement import Reason
 from shared import key_format
 from shared.typeids import decode

@@ -8,11 +8,11 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from credentials.api_keys.last_uses import LastUses
 from credentials.audit.denials import Denials
 from credentials.audit.proof import AuditKeys
 from credentials.background import Background, Run
 from credentials.hygiene.scope_uses import ScopeUses
+from credentials.last_uses import LastUses, SecurityTokenUses
 from credentials.leaked_keys.service import LeakedKeys
 from credentials.merged_writes import MergedWrites
 from credentials.oauth.service import OAuth
@@ -24,7 +24,6 @@ from credentials.revocations.followers import Followers
 from credentials.revocations.hints import RevocationHints
 from credentials.revocations.progress import expose_progress
 from credentials.security_tokens.issuer import TokenIssuer
-from credentials.security_tokens.last_uses import SecurityTokenUses
 from credentials.settings import Settings
 from credentials.verification.key_hashing import PepperRing
 from credentials.verification.service import LocalVerifier

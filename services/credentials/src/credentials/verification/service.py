@@ -10,12 +10,11 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from credentials.api_keys.last_uses import LastUses
 from credentials.audit.denials import Denials, DeniedCredential
 from credentials.hygiene.scope_uses import ScopeUses
+from credentials.last_uses import LastUses, SecurityTokenUses
 from credentials.peppers.rehashes import Rehashes
 from credentials.revocations.feed import RevocationFeed
-from credentials.security_tokens.last_uses import SecurityTokenUses
 from credentials.verification import repository
 from credentials.verification.judgement import Reason, StoredKey, judge, judge_token
 from credentials.verification.key_hashing import PepperRing
