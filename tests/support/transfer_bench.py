@@ -16,6 +16,7 @@ import httpx2
 from prometheus_client import CollectorRegistry
 
 from shared import typeids
+from shared.access import Realm
 from support.crashing_client import CrashingClient, Moment
 from support.credentials_service import credentials_service
 from support.credentials_service import settings_for as credentials_settings_for
@@ -105,6 +106,11 @@ class Bench:
             "UPDATE external_wallets SET frozen = true, frozen_reason = 'feed_regressed', frozen_at = now() WHERE id = :id",
             id=place.id,
         )
+
+    @property
+    def realm(self) -> Realm:
+        """Return the tenant's live realm."""
+        return Realm(tenant_id=typeids.decode("ten", self.tenant.id), environment="live")
 
     def id_of(self, place: Place) -> str:
         """Return a wallet's id, home's too."""

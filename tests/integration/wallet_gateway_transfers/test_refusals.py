@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from support.transfer_bench import OWNER, Bench
+from wallet_gateway.external_wallets import repository as wallets
 
 NOBODY = "ew_01j9zq3s8hf3mbq5w7t2k4v6xy"
 
@@ -177,3 +178,21 @@ async def test_a_wait_is_at_most_ten_seconds(bench: Bench) -> None:
     """422 beyond."""
     home, partner = await bench.connect(home=True), await bench.connect()
     assert (await bench.post(home, partner, wait_ms=10_001)).status_code == 422
+
+
+async def test_a_wallet_is_changed_however_many_transfers_begin(bench: Bench) -> None:
+    """Whoever begins a transfer holds its wallets against deletion alone: nobody who changes one waits for them."""
+    home, partner = await bench.connect(home=True), await bench.connect()
+    database = bench.service.resources.database
+    async with database.transaction() as holding:
+        await wallets.find(holding, realm=bench.realm, wallet=partner.id, lock="KEY SHARE")
+        path = f"/v1/external-wallets/{partner.wallet}"
+        async with asyncio.timeout(5):
+            assert (await bench.tenant.owner.post(f"{path}/disable")).status_code == 200
+            assert (await bench.tenant.owner.patch(path, json={"name": "Other"})).status_code == 200
+        deleting = asyncio.create_task(bench.tenant.owner.delete(path))
+        done, _ = await asyncio.wait([deleting], timeout=0.3)
+        assert not done
+    assert (await deleting).status_code == 204
+    bench.places.remove(partner)
+    assert (await bench.post(home, partner)).json()["code"] == "unknown_wallet"

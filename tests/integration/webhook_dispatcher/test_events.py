@@ -121,7 +121,7 @@ async def _until_settled(tenant: Tenant, events: int) -> None:
 BAD_QUERIES = [
     *(("limit", value) for value in ("0", "201", "-1", "x", "1.5", "")),
     *(("cursor", value) for value in ("abc", "é", "A" * 129)),
-    *(("after", value) for value in ("abc", "é", "A" * 22, "_" * 32, "A" * 129)),
+    *(("after", value) for value in ("abc", "é", "A" * 22, "_" * 31, "A" * 129)),
     *(
         ("from", value)
         for value in ("", "2026-07-01", "2026-07-01T12:00:00", "1782907200", "yesterday", "2026-13-01T00:00:00Z")

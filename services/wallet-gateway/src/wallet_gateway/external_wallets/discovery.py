@@ -142,7 +142,7 @@ class ConnectionTests:
 
 async def keep_capabilities(session: AsyncSession, asked: Wallet, found: WellKnown) -> Wallet | None:
     """Keep what a wallet said of itself; None where it was deleted or moved to another address since it was asked."""
-    wallet = await repository.find(session, realm=asked.realm, wallet=asked.id, lock="UPDATE")
+    wallet = await repository.find(session, realm=asked.realm, wallet=asked.id, lock="NO KEY UPDATE")
     if wallet is None or (wallet.base_url, wallet.protocol) != (asked.base_url, asked.protocol):
         return None
     changes = {"capabilities": found.model_dump(mode="json"), "capabilities_at": datetime.now(UTC)}

@@ -13,6 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from shared.access import Realm
 from shared.problems import NotFound
 
+Lock = Literal["KEY SHARE", "NO KEY UPDATE", "UPDATE"]
+"""Whoever begins a transfer holds the wallet ``KEY SHARE``: it is not deleted meanwhile. ``NO KEY UPDATE`` is for changes, which
+wait for one another and not for transfers; ``UPDATE`` is for what no transfer may begin beside.
+"""
+
 WalletRef = UUID | Literal["home"]
 """A wallet as calls name it: an id, or the realm's home wallet."""
 
@@ -105,14 +110,14 @@ async def load_endpoint(
 ) -> StoredWallet:
     """Return a wallet with its keys, in one statement; raises NotFound.
 
-    ``lock`` keeps it from being deleted, disabled or frozen until the transaction ends, and lets others do the same. Neither
-    enabled nor frozen are judged here. ``with_deleted`` is for history; the keys of a deleted wallet are gone.
+    ``lock`` keeps it from being deleted until the transaction ends, and lets others do the same. Neither enabled nor frozen are
+    judged here. ``with_deleted`` is for history; the keys of a deleted wallet are gone.
     """
     which = "is_home AND deleted_at IS NULL" if wallet == "home" else "external_wallets.id = :id"
     statement = text(
         f"{_WITH_KEYS} WHERE {which} AND tenant_id = :tenant_id AND environment = :environment"
         f"{'' if with_deleted else ' AND deleted_at IS NULL'} ORDER BY keys.id DESC"
-        f"{' FOR SHARE OF external_wallets' if lock else ''}"
+        f"{' FOR KEY SHARE OF external_wallets' if lock else ''}"
     )
     values = {**_realm(realm), **({} if wallet == "home" else {"id": wallet})}
     loaded = _stored((await session.execute(statement, values)).mappings())
@@ -127,7 +132,7 @@ async def find(
     realm: Realm,
     wallet: WalletRef,
     with_deleted: bool = False,
-    lock: Literal["SHARE", "UPDATE"] | None = None,
+    lock: Lock | None = None,
 ) -> Wallet | None:
     """Return a wallet of the realm, home or not."""
     which = "is_home AND deleted_at IS NULL" if wallet == "home" else "id = :id"
@@ -183,7 +188,7 @@ async def insert(session: AsyncSession, values: Mapping[str, Any]) -> Wallet | N
 
 
 async def update(session: AsyncSession, wallet: Wallet, changes: Mapping[str, Any]) -> Wallet:
-    """Change columns of a wallet that the caller holds ``FOR UPDATE``."""
+    """Change columns of a wallet that the caller holds ``NO KEY UPDATE`` or ``UPDATE``."""
     assert changes.keys() <= _CHANGEABLE
     assignments = "".join(f"{name} = :{name}, " for name in changes)
     statement = text(

@@ -68,7 +68,7 @@ class ExternalWallets:
 
     async def locked(self, session: AsyncSession, realm: Realm, wallet: WalletRef) -> Wallet:
         """Return a wallet that nobody else changes until the transaction ends; raises NotFound."""
-        return _found(await repository.find(session, realm=realm, wallet=wallet, lock="UPDATE"))
+        return _found(await repository.find(session, realm=realm, wallet=wallet, lock="NO KEY UPDATE"))
 
     async def change(self, session: AsyncSession, caller: Caller, wallet_id: UUID, wanted: WalletPatch) -> Wallet:
         """Change the fields that were sent; raises NotFound, BaseUrlNotAllowed, ValidationFailed."""
@@ -218,6 +218,8 @@ async def audit(session: AsyncSession, caller: Caller, action: str, wallet: Wall
 
 
 async def _refuse_if_in_use(session: AsyncSession, wallet: Wallet) -> None:
+    """Return once no transfer can begin with this wallet before the transaction ends; raises WalletInUse."""
+    await repository.find(session, realm=wallet.realm, wallet=wallet.id, lock="UPDATE")
     if await usage_repository.has_open_transfers(session, wallet_id=wallet.id):
         raise WalletInUse
 

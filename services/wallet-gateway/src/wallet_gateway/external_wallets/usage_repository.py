@@ -14,6 +14,6 @@ _OPEN = text(
 async def has_open_transfers(session: AsyncSession, *, wallet_id: UUID) -> bool:
     """Tell whether a transfer with this wallet has not ended, review included.
 
-    Holding the wallet ``FOR UPDATE`` keeps new ones from beginning: they lock the wallets that they load.
+    Holding the wallet ``UPDATE`` keeps new ones from beginning: they hold the wallets that they name ``KEY SHARE``.
     """
     return bool(await session.scalar(_OPEN, {"id": wallet_id}))

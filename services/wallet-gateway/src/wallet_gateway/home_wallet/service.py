@@ -22,7 +22,7 @@ class HomeWallet:
 
         Raises BaseUrlNotAllowed, ApiKeyMalformed, TooManyKeys, WalletInUse.
         """
-        present = await repository.find(session, realm=caller.realm, wallet="home", lock="UPDATE")
+        present = await repository.find(session, realm=caller.realm, wallet="home", lock="NO KEY UPDATE")
         if present is None:
             made = await self._wallets.create_home(session, caller, wanted)
             if made is not None:

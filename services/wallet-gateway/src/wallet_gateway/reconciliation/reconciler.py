@@ -255,7 +255,7 @@ class Reconciler:
     async def _freeze(self, run: Run, regressed: Regressed, *, read_from: Endpoint) -> None:
         """Note the break, and freeze the wallet for transfers until a person has looked."""
         async with self._database.transaction() as session:
-            wallet = await wallets_repository.find(session, realm=run.realm, wallet=run.wallet_id, lock="UPDATE")
+            wallet = await wallets_repository.find(session, realm=run.realm, wallet=run.wallet_id, lock="NO KEY UPDATE")
             _refuse_if_moved(wallet, read_from)
             position = await feed_repository.position_of(session, wallet_id=run.wallet_id)
             ours = {"seq": position.seq, "step_id": position.step_id, "state": position.state}

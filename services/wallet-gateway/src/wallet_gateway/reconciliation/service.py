@@ -34,7 +34,9 @@ async def start(session: AsyncSession, caller: Caller, wanted: ReconciliationIn)
     from_at = max(wanted.from_ or to_at - _DEFAULT_TIME, _EARLIEST)
     if from_at > to_at:
         raise ValidationFailed(errors=[{"pointer": "/from", "detail": "is later than to, or than now"}])
-    wallet = await wallets_repository.find(session, realm=caller.realm, wallet=wanted.external_wallet_id, lock="UPDATE")
+    wallet = await wallets_repository.find(
+        session, realm=caller.realm, wallet=wanted.external_wallet_id, lock="NO KEY UPDATE"
+    )
     if wallet is None:
         raise NotFound
     refuse_balances(wallet)

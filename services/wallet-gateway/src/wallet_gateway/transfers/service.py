@@ -154,8 +154,11 @@ class Transfers:
         return begun
 
     async def _usable(self, session: AsyncSession, realm: Realm, wanted: schemas.SideIn, *, side: Side) -> Wallet:
-        """Return a wallet that a transfer may begin with; it is not disabled, frozen or deleted before the commit."""
-        wallet = await wallets.find(session, realm=realm, wallet=wanted.wallet, lock="SHARE")
+        """Return a wallet that a transfer may begin with; it is not deleted before the commit.
+
+        One that is disabled at this moment is as one disabled right after: transfers that have begun are brought to their end.
+        """
+        wallet = await wallets.find(session, realm=realm, wallet=wanted.wallet, lock="KEY SHARE")
         if wallet is None:
             raise UnknownWallet(side)
         if wallet.protocol != "ewp/1" and wallet.transfer_call is None:
