@@ -89,10 +89,12 @@ async def test_what_is_written_counts_once_and_only_under_the_latest_fence(bench
     transfer_id = typeids.decode("tr", await bench.begin(home, partner))
     database, workers = bench.service.resources.database, [typeids.new_id(), typeids.new_id()]
     async with database.autocommit() as connection:
-        first, second = [
-            (await engine_repository.claim(connection, worker_id=worker, limit=1, ids=[transfer_id]))[0]
-            for worker in workers
-        ]
+        claims = []
+        for worker in workers:
+            await engine_repository.renew_worker(connection, worker_id=worker, name="test", lease_seconds=60)
+            claims += await engine_repository.claim(connection, worker_id=worker, limit=1)
+            await engine_repository.end_worker(connection, worker_id=worker)
+        first, second = (claimed for claimed in claims if claimed.transfer.id == transfer_id)
         records = [
             {"id": str(transfer_id), "fence": claimed.fence, "revision": claimed.revision, "status": "pending"}
             | {"outcome_unknown": False, "due_at": datetime.now(UTC), "keeps": False}

@@ -200,7 +200,7 @@ class Reconciler:
 
     async def _store(self, run: Run, before: Position, fresh: Fresh, *, read_from: Endpoint) -> None:
         async with self._database.transaction() as session:
-            wallet = await wallets_repository.find(session, realm=run.realm, wallet=run.wallet_id, lock="SHARE")
+            wallet = await wallets_repository.find(session, realm=run.realm, wallet=run.wallet_id, lock="NO KEY UPDATE")
             _refuse_if_moved(wallet, read_from)
             stored = await feed_repository.store(
                 session, wallet_id=run.wallet_id, before=before, reached=fresh.position, entries=fresh.entries

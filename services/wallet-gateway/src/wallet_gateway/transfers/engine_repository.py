@@ -18,14 +18,39 @@ from wallet_gateway.transfers.plan import Failure, Shape, StepKind
 from wallet_gateway.transfers.resolution import Attempt, Mode
 from wallet_gateway.transfers.transfer import Account, Claimed, StepRow, Transfer
 
-_CLAIM = """
-    WITH due AS MATERIALIZED (
-        SELECT id FROM transfers t
-        WHERE status = 'pending' AND due_at <= now() {which}
-            AND (worker_id IS NULL {left_lying} OR NOT EXISTS (
-                SELECT 1 FROM transfer_workers w WHERE w.id = t.worker_id AND w.expires_at > now()))
+# Each part is driven by a small index of its own: what is due and free, what dead workers have left, and what stands as this
+# worker's and is not carried out by it (a claim whose answer was lost; nobody else would ever take it). What other living
+# workers carry out, which may be a thousand transfers, is never looked through.
+_ANY_DUE = """
+    WITH free AS MATERIALIZED (
+        SELECT id FROM transfers
+        WHERE status = 'pending' AND worker_id IS NULL AND due_at <= now()
         ORDER BY due_at LIMIT :limit
         FOR UPDATE SKIP LOCKED
+    ), orphaned AS MATERIALIZED (
+        SELECT t.id FROM transfer_workers w JOIN transfers t ON t.worker_id = w.id
+        WHERE w.expires_at <= now() AND t.status = 'pending' AND t.worker_id IS NOT NULL
+        LIMIT :limit
+        FOR UPDATE OF t SKIP LOCKED
+    ), left_lying AS MATERIALIZED (
+        SELECT id FROM transfers
+        WHERE worker_id = CAST(:worker_id AS uuid) AND status = 'pending'
+            AND id NOT IN (SELECT unnest(CAST(:running AS uuid[])))
+        LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    ), due AS (
+        SELECT id FROM orphaned UNION ALL SELECT id FROM left_lying UNION ALL SELECT id FROM free LIMIT :limit
+    """
+_THESE_DUE = """
+    WITH due AS MATERIALIZED (
+        SELECT t.id FROM unnest(CAST(:ids AS uuid[])) AS wanted (id) CROSS JOIN LATERAL (
+            SELECT id FROM transfers
+            WHERE transfers.id = wanted.id AND status = 'pending' AND worker_id IS NULL AND due_at <= now()
+            FOR UPDATE SKIP LOCKED
+        ) t
+        LIMIT :limit
+    """
+_CLAIM = """
     ), claimed AS (
         UPDATE transfers t SET worker_id = CAST(:worker_id AS uuid), fence = t.fence + 1 FROM due WHERE t.id = due.id
         RETURNING t.id, t.tenant_id, t.environment, t.owner_ref, t.source_wallet_id, t.source_is_home, t.source_account,
@@ -52,10 +77,8 @@ _CLAIM = """
         ) AS attempts
     FROM claimed
     """
-# What stands as this worker's and is not carried out by it: a claim whose answer was lost. Nobody else would ever take it.
-_LEFT_LYING = "OR (worker_id = CAST(:worker_id AS uuid) AND id NOT IN (SELECT unnest(CAST(:running AS uuid[]))))"
-_CLAIM_ANY = text(_CLAIM.format(which="", left_lying=_LEFT_LYING))
-_CLAIM_THESE = text(_CLAIM.format(which="AND id = ANY(CAST(:ids AS uuid[]))", left_lying=""))
+_CLAIM_ANY = text(_ANY_DUE + _CLAIM)
+_CLAIM_THESE = text(_THESE_DUE + _CLAIM)
 
 _ADDRESS = ("id", "fence", "revision")
 _RECORD = text(
@@ -75,7 +98,8 @@ _RECORD = text(
             event_row_id uuid, event_id text, event_key text, event_body text)
     ), moved AS (
         UPDATE transfers t SET revision = t.revision + 1, status = r.status, outcome_unknown = r.outcome_unknown,
-            shape = coalesce(r.shape, t.shape), due_at = r.due_at, worker_id = CASE WHEN r.keeps THEN t.worker_id END,
+            shape = coalesce(r.shape, t.shape), due_at = CASE WHEN r.keeps THEN t.due_at ELSE r.due_at END,
+            worker_id = CASE WHEN r.keeps THEN t.worker_id END,
             failure_code = r.failure_code, failure_detail = r.failure_detail, updated_at = now(),
             ended_at = CASE WHEN r.status NOT IN ('pending', 'manual_review') THEN now() END
         FROM r WHERE t.id = r.id AND t.fence = r.fence AND t.revision = r.revision AND t.status = 'pending'
@@ -179,10 +203,14 @@ async def renew_worker(connection: AsyncConnection, *, worker_id: UUID, name: st
     )
 
 
-async def forget_workers(connection: AsyncConnection, *, worker_id: UUID) -> None:
-    """Say that this worker is gone, and remove those that went down long ago."""
+async def end_worker(connection: AsyncConnection, *, worker_id: UUID) -> None:
+    """Say that this worker is gone: what it has claimed may be taken at once. Forget those of long ago that left nothing."""
+    await connection.execute(text("UPDATE transfer_workers SET expires_at = now() WHERE id = :id"), {"id": worker_id})
     await connection.execute(
-        text("DELETE FROM transfer_workers WHERE id = :id OR expires_at < now() - interval '1 hour'"), {"id": worker_id}
+        text(
+            "DELETE FROM transfer_workers w WHERE expires_at < now() - interval '1 hour'"
+            " AND NOT EXISTS (SELECT FROM transfers t WHERE t.worker_id = w.id)"
+        )
     )
 
 

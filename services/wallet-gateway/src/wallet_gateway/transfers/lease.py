@@ -56,6 +56,6 @@ class Lease:
         self._is_given_up = True
         try:
             async with self._one_at_a_time, self._database.autocommit() as connection:
-                await engine_repository.forget_workers(connection, worker_id=self.worker_id)
+                await engine_repository.end_worker(connection, worker_id=self.worker_id)
         except (SQLAlchemyError, OSError, TimeoutError) as exc:
             log.warning("transfers.lease_not_given_up", reason=type(exc).__name__)
