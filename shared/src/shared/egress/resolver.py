@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from aiodns import DNSResolver
 from aiodns.error import DNSError
@@ -51,7 +51,7 @@ class SystemResolver(AbstractResolver):
     def _open(self) -> DNSResolver:
         # At the first name and not before: it watches the system's configuration, and not everybody has names to look up.
         if self._asker is None:
-            options = {} if self._port is None else {"udp_port": self._port, "tcp_port": self._port}
+            options: dict[str, Any] = {} if self._port is None else {"udp_port": self._port, "tcp_port": self._port}
             self._asker = DNSResolver(self._name_servers, timeout=TRY_SECONDS, tries=TRIES, **options)
         return self._asker
 
