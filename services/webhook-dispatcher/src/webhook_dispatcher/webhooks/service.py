@@ -125,8 +125,9 @@ class Webhooks:
     async def delete(self, session: AsyncSession, caller: Caller, webhook_id: UUID) -> None:
         """Delete a webhook and cancel what is outstanding; history stays. Raises NotFound."""
         webhook = await self._locked(session, caller.realm, webhook_id)
-        await repository.mark_deleted(session, webhook)
+        # First what may take long: the deletion holds up every other change of the realm, and workers end what is made meanwhile.
         cancelled = await deliveries.cancel_pending_of(session, webhook_id=webhook_id)
+        await repository.mark_deleted(session, webhook)
         await _audit(session, caller, "webhook.deleted", webhook, {"deliveries_cancelled": cancelled})
 
     async def enable(self, session: AsyncSession, caller: Caller, webhook_id: UUID, *, skip_pending: bool) -> Webhook:
