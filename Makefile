@@ -14,8 +14,8 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 # The first of these that is new enough; `make setup PYTHON=/path/to/python` chooses another.
 PYTHON ?= $(shell for candidate in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$candidate" -c '$(NEW_ENOUGH)' 2>/dev/null && { echo "$$candidate"; break; }; done)
-# Test files spread over this many processes, each with its own databases.
-TEST_PROCESSES ?= auto
+# Test files spread over this many processes, each with its own databases: one more than processors, since some always wait.
+TEST_PROCESSES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 PYTEST := $(PY) -m pytest
 
 .PHONY: help setup run test check bench chaos containers openapi migrate lock clean
@@ -41,7 +41,8 @@ run: $(STAMP) ## start everything, with a demo; Ctrl-C stops it
 	@exec $(PY) -m embedded
 
 test: $(STAMP) ## run every test but the long ones
-	@$(PYTEST) -m "not long" -n $(TEST_PROCESSES) --maxprocesses 4 --dist loadfile tests
+	@# In the order of the folders: the long files come first and the many quick ones fill up the end.
+	@$(PYTEST) -m "not long" -n $(TEST_PROCESSES) --maxprocesses 4 --dist loadfile --no-loadscope-reorder tests
 
 check: $(STAMP) ## formatting, lint, types, import contracts, and locks without addresses
 	@$(VENV)/bin/ruff format --check .
