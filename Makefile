@@ -49,7 +49,7 @@ check: $(STAMP) ## formatting, lint, types, import contracts, and locks without 
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy $(SOURCES)
 	@$(VENV)/bin/lint-imports
-	@! grep -nE '://|^--(index-url|extra-index-url|find-links|trusted-host)' requirements.lock deploy/requirements.lock \
+	@! grep -nE '://|^--(index-url|extra-index-url|find-links|trusted-host)' requirements.lock deploy/*.lock \
 		|| { echo "a lock names an address: any index must do" >&2; exit 1; }
 
 bench: $(STAMP) ## measure throughput and latency from queue to destination
@@ -67,7 +67,7 @@ openapi: $(STAMP) ## write each service's openapi.json
 migrate: $(STAMP) ## bring the local stack's databases to the newest schema, running or not
 	@exec $(PY) -m embedded.migrate
 
-lock: $(STAMP) ## make both locks fit the pyproject files (LOCK_OPTIONS=--upgrade: newest versions)
+lock: $(STAMP) ## make the locks fit the pyproject files (LOCK_OPTIONS=--upgrade: newest versions)
 	@exec deploy/lock.sh
 
 clean: ## remove .venv, caches, and the local stack's data

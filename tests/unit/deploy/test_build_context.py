@@ -8,12 +8,18 @@ import pytest
 from support.source_tree import ROOT
 
 _COPIED = re.compile(r"^COPY (?!--from)(.+) \S+$", flags=re.MULTILINE)
-_SOURCES = ("services/credentials", "services/webhook-dispatcher", "services/wallet-gateway", "deploy/reference-wallet")
+_CHOICES = {
+    "${SOURCE}": (
+        *("services/credentials", "services/webhook-dispatcher", "services/wallet-gateway"),
+        "deploy/reference-wallet",
+    ),
+    "deploy/${LOCK}": ("deploy/requirements.lock", "deploy/requirements-brokers.lock"),
+}
 
 
 def _copied(recipe: Path) -> list[str]:
     words = " ".join(_COPIED.findall(recipe.read_text())).split()
-    return [name for word in words for name in (_SOURCES if word == "${SOURCE}" else (word,))]
+    return [name for word in words for name in _CHOICES.get(word, (word,))]
 
 
 @pytest.mark.parametrize("recipe", ["deploy/Dockerfile", "deploy/try/Dockerfile"])
