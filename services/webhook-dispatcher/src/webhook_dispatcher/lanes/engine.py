@@ -182,9 +182,9 @@ class Engine:
         """Look at what was deleted, however long ago, but for no more than a small part of the time: there may be very many."""
         started_at = time.monotonic()
         if started_at >= self._deleted_due_at:
-            await recovery_repository.cancel_of_deleted(connection, worker_id=self._leases.worker_id)
+            cancelled = await recovery_repository.cancel_of_deleted(connection, worker_id=self._leases.worker_id)
             now = time.monotonic()
-            self._deleted_due_at = now + (now - started_at) * _DELETED_PAUSE
+            self._deleted_due_at = now + (now - started_at) * (0 if cancelled else _DELETED_PAUSE)
 
     async def _remember_health(self, connection: AsyncConnection) -> None:
         """Take over the health of webhooks in lanes that are new to us."""
