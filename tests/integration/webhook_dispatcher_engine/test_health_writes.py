@@ -58,10 +58,12 @@ async def test_the_owner_writes(dispatcher: Dispatcher, database: Database) -> N
     assert await _write(dispatcher, database) == 1
 
 
-async def test_an_owner_of_before_writes_nothing(dispatcher: Dispatcher, database: Database) -> None:
+@pytest.mark.parametrize("earlier", [{"worker_id": typeids.new_id()}, {"fence": 0}])
+async def test_an_owner_of_before_writes_nothing(
+    dispatcher: Dispatcher, database: Database, earlier: dict[str, object]
+) -> None:
     """Neither another worker, nor the same one with an attempt of an earlier time of its own."""
-    assert await _write(dispatcher, database, worker_id=typeids.new_id()) == 0
-    assert await _write(dispatcher, database, fence=0) == 0
+    assert await _write(dispatcher, database, **earlier) == 0
 
 
 @pytest.mark.parametrize("enabled_at", [datetime.now(UTC), datetime.now(UTC) - timedelta(days=1)])
