@@ -35,7 +35,9 @@ export CAUSEWAY_REFERENCE_WALLET_PORT CAUSEWAY_HOME_WALLET_PORT
 export COMPOSE_PROJECT_NAME=causeway-proof CAUSEWAY_VERSION=proof CAUSEWAY_BIND_ADDRESS=127.0.0.1
 export CAUSEWAY_SECRETS_DIR=$work/secrets CAUSEWAY_TRY_SUBNET=${CAUSEWAY_TRY_SUBNET:-172.29.93.0/27}
 CAUSEWAY_TRY_SECRET=whsec_$(head -c 32 /dev/urandom | base64)
-export CAUSEWAY_TRY_SECRET
+CAUSEWAY_TRY_CONTROL_TOKEN=$(head -c 24 /dev/urandom | base64)
+CAUSEWAY_TRY_SEALING_KEY=$(head -c 32 /dev/urandom | base64)
+export CAUSEWAY_TRY_SECRET CAUSEWAY_TRY_CONTROL_TOKEN CAUSEWAY_TRY_SEALING_KEY
 compose+=(-f docker-compose.yml -f deploy/docker-compose.try.yml)
 
 table=()
@@ -46,7 +48,7 @@ since() { awk -v from="$1" -v to="$(now)" 'BEGIN { printf "%.1f", to - from }'; 
 
 finish() {
   local code=$?
-  if ((code != 0)); then
+  if ((code != 0)) && [[ -n $(containers 2>/dev/null) ]]; then
     say "failed; the last lines of every container"
     "${compose[@]}" ps || true
     "${compose[@]}" logs --tail 25 --no-color || true
@@ -153,6 +155,16 @@ main_job() {
   row "main job, 300 events queued and 200 over HTTP" "$(job settle --expected 500), $(since "$started") s"
 }
 
+# A balance read and a transfer each way, between the CRM's wallet and a partner's, each a third party's server.
+move_money() {
+  local started moved
+  started=$(now)
+  moved=$("$python" deploy/try/money_job.py --state "$work/job.json" --gateway-url "http://127.0.0.1:$CAUSEWAY_GATEWAY_PORT" \
+    --home-url http://home-wallet:8012 --home-control-url "http://127.0.0.1:$CAUSEWAY_HOME_WALLET_PORT" \
+    --partner-url http://reference-wallet:8011 --partner-control-url "http://127.0.0.1:$CAUSEWAY_REFERENCE_WALLET_PORT")
+  row "money between home and partner wallet" "$moved, $(since "$started") s"
+}
+
 # Kills as the kernel would. A container in the engine's own process namespace does it, because 'docker kill' counts as a wish to
 # stop, from inside a container its first process cannot be killed, and the engine may run in a virtual machine. It waits on its
 # input, so that the kill falls in the middle of the work.
@@ -208,6 +220,8 @@ check_hardening
 check_secrets
 say "the main job"
 main_job
+say "money"
+move_money
 say "kill a worker"
 kill_worker
 check_secrets

@@ -177,6 +177,20 @@ async def test_what_is_invalid_is_kept_with_its_reason(dispatcher: Dispatcher, s
     assert len({row["source"] for row in rows}) == 1
 
 
+@pytest.mark.parametrize("timestamp", [2**63, 1_790_000_000_000_000])
+async def test_a_time_beyond_all_years_stops_no_queue(
+    dispatcher: Dispatcher, brokers: _Brokers, timestamp: int
+) -> None:
+    """A message of RabbitMQ whose publisher counts in microseconds is an event, and so is the one behind it."""
+    source = await new_queue(await brokers.get("rabbitmq"), "rabbitmq")
+    assert isinstance(source, RabbitQueue)
+    await source.publish_at(body_of(event(1, id="odd"), tenant_id=dispatcher.tenant_id), timestamp=timestamp)
+    await _publish(dispatcher, source, [event(2, id="behind")])
+    async with running_engine(_settings(dispatcher, source)):
+        await until(lambda: _has(dispatcher, 2), what="both are accepted")
+    await _until_acknowledged(source)
+
+
 async def test_what_is_delivered_again_is_one_event(dispatcher: Dispatcher, source: SourceQueue) -> None:
     """A second delivery of the same messages, with ids of their own or without, changes nothing."""
     bodies = [event(1), event(1), event(2, id="named")]

@@ -5,6 +5,7 @@ import typer
 from webhook_dispatcher.commands.listen import listen
 from webhook_dispatcher.commands.publish import publish
 from webhook_dispatcher.commands.replay import replay
+from webhook_dispatcher.maintenance.restored import restored
 from webhook_dispatcher.retention.command import retention
 
 app = typer.Typer(
@@ -14,3 +15,4 @@ app.command("publish")(publish)
 app.command("listen")(listen)
 app.command("replay")(replay)
 app.command("retention")(retention)
+app.command("restored")(restored)

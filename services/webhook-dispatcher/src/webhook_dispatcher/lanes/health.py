@@ -6,7 +6,7 @@ the next owner of the lane counts anew: nobody was told of what did not last.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
@@ -88,10 +88,13 @@ class HealthKeeper:
             destination.breaker = item.breaker
             destination.health_written = True
 
-    async def disable_gone(self, webhooks: Sequence[UUID]) -> None:
-        """Disable webhooks whose destination said that it is gone for good; raises what the database raises."""
+    async def disable_gone(self, urls: Mapping[UUID, str]) -> None:
+        """Disable webhooks whose destination, at the URL that they still have, said that it is gone for good.
+
+        Raises what the database raises.
+        """
         async with self._database.transaction() as session:
-            woken = await self._disable(session, webhooks, reason="gone")
+            woken = await self._disable(session, list(urls), reason="gone", urls=list(urls.values()))
         self._published(woken)
 
     async def drain(self) -> None:
@@ -161,13 +164,18 @@ class HealthKeeper:
             destination.breaker, destination.health_written = HEALTHY, False
 
     async def _disable(
-        self, session: AsyncSession, webhooks: Sequence[UUID], *, reason: Literal["gone", "failing"]
+        self,
+        session: AsyncSession,
+        webhooks: Sequence[UUID],
+        *,
+        reason: Literal["gone", "failing"],
+        urls: Sequence[str] | None = None,
     ) -> Sequence[UUID]:
         """Disable, with an audit entry and an event for each that was enabled; returns the webhooks to wake."""
         if not webhooks:
             return ()
         now, shown = datetime.now(UTC), _GONE if reason == "gone" else self._shown_failing()
-        disabled = await repository.disable(session, webhooks=webhooks, reason=shown, at=now)
+        disabled = await repository.disable(session, webhooks=webhooks, reason=shown, at=now, urls=urls)
         for item in disabled:
             target = typeids.encode("wh", item.webhook_id)
             await audit.record_own(

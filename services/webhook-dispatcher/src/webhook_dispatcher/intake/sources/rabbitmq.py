@@ -6,7 +6,9 @@ Needs the extra ``rabbitmq``.
 import asyncio
 import hashlib
 from collections import deque
+from datetime import UTC, datetime
 
+import pamqp.decode
 from aio_pika.abc import AbstractIncomingMessage
 from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
@@ -62,6 +64,8 @@ def plan(settings: Settings) -> SourcePlan:
     """Return the source that ``CAUSEWAY_RABBITMQ_*`` describes."""
     name = f"rabbitmq:{settings.rabbitmq_queue}"
 
+    _take_any_timestamp()
+
     def open_broker(acceptor: Acceptor) -> OpenSource:
         broker = RabbitBroker(
             settings.rabbitmq_url.get_secret_value(),
@@ -99,6 +103,23 @@ def plan(settings: Settings) -> SourcePlan:
         return OpenSource(broker=broker, check=check, lag=lag)
 
     return SourcePlan(name=name, open=open_broker)
+
+
+def _take_any_timestamp() -> None:
+    """Have the library read a timestamp beyond all years as none.
+
+    It is whatever a publisher wrote (microseconds, say). The library would raise while it reads the frame, and drop the
+    connection: the message would come again, and none behind it ever.
+    """
+    pamqp.decode.METHODS["timestamp"] = _any_timestamp
+    pamqp.decode.TABLE_MAPPING[b"T"] = _any_timestamp
+
+
+def _any_timestamp(value: bytes) -> tuple[int, datetime]:
+    try:
+        return pamqp.decode.timestamp(value)
+    except (ValueError, OverflowError, OSError):
+        return 8, datetime.fromtimestamp(0, tz=UTC)
 
 
 def _message(source: str, received: AbstractIncomingMessage) -> Message:
