@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from webhook_dispatcher.deliveries.sender import HttpSender
+from webhook_dispatcher.intake.lag import LagMetrics, StreamLagWatch
 from webhook_dispatcher.intake.metrics import IntakeMetrics
 from webhook_dispatcher.intake.sources.acceptor import Acceptor
 from webhook_dispatcher.intake.sources.configured import open_sources
@@ -97,6 +98,10 @@ class Engine:
             keep=keep,
         )
         source_metrics = SourceMetrics(resources.registry)
+        lag_metrics = LagMetrics(resources.registry)
+        self._stream_lag = StreamLagWatch(
+            resources.hint_queue, stream=settings.stream, group=settings.stream_group, metrics=lag_metrics
+        )
         self._sources = open_sources(
             settings,
             make_acceptor=lambda: Acceptor(
@@ -106,6 +111,7 @@ class Engine:
                 metrics=source_metrics,
             ),
             metrics=source_metrics,
+            lag=lag_metrics,
         )
         self._recoveries = RecoveryRunner(
             resources.database, rate_per_second=settings.recovery_rate_per_second, woken=self._after_acceptance
@@ -124,6 +130,7 @@ class Engine:
             group.create_task(self._health.run())
             group.create_task(self._take_in())
             group.create_task(self._recoveries.run())
+            group.create_task(self._stream_lag.run())
             group.create_task(
                 wake_up.listen(self._resources.listen_queue, wake=self._pump.wake, look=self._look_now.set)
             )
