@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ async def database(dispatcher: Dispatcher) -> AsyncIterator[Database]:
     await opened.aclose()
 
 
-async def _write(dispatcher: Dispatcher, database: Database, **changed: object) -> int:
+async def _write(dispatcher: Dispatcher, database: Database, **changed: Any) -> int:
     """Write that a webhook of our lane fails, with some fields changed; return how many were written."""
     leases = Leases(database, name="owner", lease_seconds=60)
     await leases.renew(busy=())
@@ -45,9 +46,8 @@ async def _write(dispatcher: Dispatcher, database: Database, **changed: object) 
         last_error=None,
     )
     worker_id = changed.pop("worker_id", leases.worker_id)
-    assert isinstance(worker_id, type(leases.worker_id))
     async with database.transaction() as session:
-        saved = await health_repository.save(session, worker_id=worker_id, changes=[replace(change, **changed)])  # type: ignore[arg-type]
+        saved = await health_repository.save(session, worker_id=worker_id, changes=[replace(change, **changed)])
     state = "SELECT breaker_opened_at IS NOT NULL FROM webhooks WHERE id = $1"
     assert await dispatcher.database.fetchval(state, webhook_id) == bool(saved)
     return len(saved)
@@ -60,7 +60,7 @@ async def test_the_owner_writes(dispatcher: Dispatcher, database: Database) -> N
 
 @pytest.mark.parametrize("earlier", [{"worker_id": typeids.new_id()}, {"fence": 0}])
 async def test_an_owner_of_before_writes_nothing(
-    dispatcher: Dispatcher, database: Database, earlier: dict[str, object]
+    dispatcher: Dispatcher, database: Database, earlier: dict[str, Any]
 ) -> None:
     """Neither another worker, nor the same one with an attempt of an earlier time of its own."""
     assert await _write(dispatcher, database, **earlier) == 0
