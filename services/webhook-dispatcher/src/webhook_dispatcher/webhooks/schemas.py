@@ -13,12 +13,6 @@ from shared.wire_fields import (
     Metadata,
     Name,
     OverlapSeconds,
-_OWN_SECRET = (
-    "An own secret; generated when absent. One of the form `whsec_` + base64, as every generated one is, stands for the bytes whose"
-    " base64 follows: those, 24 to 64 of them, are the HMAC key. For the formats `crm` and `timestamped` it may instead be any 16 to"
-    " 128 printable characters, and the key is their bytes."
-)
-
     ShownSecret,
     StrictBody,
     document_never_null,
@@ -33,6 +27,12 @@ from webhook_dispatcher.webhooks.custom_headers import (
     CUSTOM_HEADERS_MAX,
     check_custom_headers,
     check_signature_header,
+)
+
+_OWN_SECRET = (
+    "An own secret; generated when absent. One of the form `whsec_` + base64, as every generated one is, stands for the bytes"
+    " whose base64 follows: those, 24 to 64 of them, are the HMAC key. For the formats `crm` and `timestamped` it may instead be"
+    " any 16 to 128 printable characters, and the key is their bytes."
 )
 
 WebhookId = Annotated[UUID, TypeId("wh")]
