@@ -4,7 +4,8 @@ Latency counts from the scheduled time, a run is void unless the ledger balances
 
 ``python tests/benchmarks/run.py [--quick] [name …]`` with names of ``throughput latency hanging publish_single publish_batch
 million`` and ``verify_in_process verify_http verify_cold verify_http_million verify_cold_million``; ``verify`` stands for all
-of the latter, ``balances`` for ``balances balances_hung``, and ``transfers`` for ``transfers transfers_150``.
+of the latter, ``balances`` for ``balances balances_hung``, and ``transfers`` for ``transfers transfers_150 transfers_calm
+transfers_hung``.
 """
 
 import asyncio
@@ -58,7 +59,10 @@ REACH |= {
 
 REACH |= {
     "transfers.transfers_per_second": "≥ 150 (beyond: 400)",
+    "transfers_hung.p99_ms": "≤ 1.1 x of transfers_calm",
 }
+_CALM = 40
+"""Transfers a second that this machine carries without a queue: what one hung wallet costs the others shows there."""
 
 Measure = Callable[[], Awaitable[dict[str, float]]]
 
@@ -170,8 +174,15 @@ async def _run_transfers(
         measures: dict[str, Measure] = {
             "transfers": lambda: transfers.transfers(stack, pair, per_second=None, count=count),
             "transfers_150": lambda: transfers.transfers(stack, pair, per_second=150, count=count),
+            "transfers_calm": lambda: transfers.transfers(stack, pair, per_second=_CALM, count=count // 4),
         }
         await _run(console, results, measures)
+        async with transfers.hung_wallet(stack, pair, per_second=_CALM // 5) as hung:
+
+            async def beside() -> dict[str, float]:
+                return await transfers.transfers(stack, pair, per_second=_CALM, count=count // 4, beside_hung=hung)
+
+            await _run(console, results, {"transfers_hung": beside})
 
 
 def _print(console: Console, results: dict[str, list[dict[str, float]]]) -> None:
