@@ -1,17 +1,24 @@
 """Who owns a lane may send, and only the owner's outcomes count."""
 
 import asyncio
+import math
 import signal
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import Database
 from support.engine import Dispatcher, WorkerProcess, event, running_engine, until, worker_process
 from support.receiver import Answer, Hook
+from webhook_dispatcher.lanes import repository
 from webhook_dispatcher.lanes.lane import LANE_COUNT
 from webhook_dispatcher.lanes.leases import Leases
+from webhook_dispatcher.lanes.repository import Claimed
 from webhook_dispatcher.settings import Settings
 
 _SHARE_OF_THREE = 22
@@ -54,6 +61,32 @@ async def test_a_paused_worker_is_fenced_off(dispatcher: Dispatcher, tmp_path: P
     assert hook.ids() == [event_id, event_id]
     assert await dispatcher.database.fetchval("SELECT count(*) FROM delivery_history") == 1
     assert (await dispatcher.ledger())["delivered"] == 1
+
+
+async def test_what_was_claimed_before_a_standstill_is_not_sent_after_it(
+    dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease ran out between the claim and the request: others may have sent this one and later ones, so it goes back."""
+    hook = await dispatcher.new_hook()
+    claim = repository.claim
+
+    async def claim_and_stand_still(connection: AsyncConnection, **asked: Any) -> Sequence[Claimed]:
+        claimed = await claim(connection, **asked)
+        if claimed:
+            lapsed.setattr(engine._leases, "_valid_until", -math.inf)
+            lapsed.setattr(engine._leases, "renew", AsyncMock(return_value=False))
+        return claimed
+
+    async with running_engine(dispatcher.settings) as engine:
+        with monkeypatch.context() as lapsed:
+            lapsed.setattr(repository, "claim", claim_and_stand_still)
+            await dispatcher.publish(event(1, id="e1"))
+            await until(lambda: dispatcher.database.fetchval("SELECT count(*) FROM attempts"), what="it goes back")
+            assert hook.ids() == []
+        await hook.until_received(1)
+        await dispatcher.until_settled(events=1)
+    attempts = (await dispatcher.delivery("e1"))["attempt_log"]
+    assert [attempt["error_code"] for attempt in attempts] == ["lease_expired", None]
 
 
 async def _said(worker: WorkerProcess, text: str) -> bool:

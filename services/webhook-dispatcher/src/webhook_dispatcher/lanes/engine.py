@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from webhook_dispatcher.deliveries.sender import HttpSender
+from webhook_dispatcher.intake.lag import LagMetrics, StreamLagWatch
 from webhook_dispatcher.intake.metrics import IntakeMetrics
 from webhook_dispatcher.intake.sources.acceptor import Acceptor
 from webhook_dispatcher.intake.sources.configured import open_sources
@@ -43,6 +44,8 @@ FINISH_SECONDS = 6.0
 """How long a stop waits for requests in flight; the rest of the stop's 8 s writes their outcomes."""
 OVERVIEW_SECONDS = 10.0
 _NEAR_SECONDS = 2.0
+_DELETED_PAUSE = 50
+"""A look at what was deleted is followed by a pause of so many times its length."""
 
 
 class Engine:
@@ -95,6 +98,10 @@ class Engine:
             keep=keep,
         )
         source_metrics = SourceMetrics(resources.registry)
+        lag_metrics = LagMetrics(resources.registry)
+        self._stream_lag = StreamLagWatch(
+            resources.hint_queue, stream=settings.stream, group=settings.stream_group, metrics=lag_metrics
+        )
         self._sources = open_sources(
             settings,
             make_acceptor=lambda: Acceptor(
@@ -104,12 +111,14 @@ class Engine:
                 metrics=source_metrics,
             ),
             metrics=source_metrics,
+            lag=lag_metrics,
         )
         self._recoveries = RecoveryRunner(
             resources.database, rate_per_second=settings.recovery_rate_per_second, woken=self._after_acceptance
         )
         self._look_now = asyncio.Event()
         self._not_remembered: frozenset[int] = frozenset()
+        self._deleted_due_at = 0.0
         self._overview_at = -math.inf
 
     async def run(self) -> None:
@@ -121,6 +130,7 @@ class Engine:
             group.create_task(self._health.run())
             group.create_task(self._take_in())
             group.create_task(self._recoveries.run())
+            group.create_task(self._stream_lag.run())
             group.create_task(
                 wake_up.listen(self._resources.listen_queue, wake=self._pump.wake, look=self._look_now.set)
             )
@@ -168,12 +178,20 @@ class Engine:
                 lost = await recovery_repository.recover_unknown(connection, worker_id=worker_id)
                 if lost:
                     log.warning("deliveries.recovered", count=lost)
-                await recovery_repository.cancel_of_deleted(connection, worker_id=worker_id)
+                await self._cancel_of_deleted(connection)
                 asked_at = time.monotonic()
                 due = await recovery_repository.find_due(connection, worker_id=worker_id)
                 await self._show_overview(connection)
         self._health_metrics.lane_lag_seconds.set(due.lag_seconds)
         self._pump.wake_due(due.webhooks, asked_at=asked_at)
+
+    async def _cancel_of_deleted(self, connection: AsyncConnection) -> None:
+        """Look at what was deleted, however long ago, but for no more than a small part of the time: there may be very many."""
+        started_at = time.monotonic()
+        if started_at >= self._deleted_due_at:
+            cancelled = await recovery_repository.cancel_of_deleted(connection, worker_id=self._leases.worker_id)
+            now = time.monotonic()
+            self._deleted_due_at = now + (now - started_at) * (0 if cancelled else _DELETED_PAUSE)
 
     async def _remember_health(self, connection: AsyncConnection) -> None:
         """Take over the health of webhooks in lanes that are new to us."""

@@ -57,6 +57,10 @@ class Leases:
         lane = lane_of(webhook_id)
         return lane in self._owned and lane not in self._leaving
 
+    def hold(self, webhook_id: UUID) -> bool:
+        """Tell whether a webhook's lane is ours still, also where it is about to be given up."""
+        return self.are_valid() and lane_of(webhook_id) in self._owned
+
     def are_valid(self) -> bool:
         """Tell whether the last renewal still holds."""
         return self._clock() < self._valid_until

@@ -6,6 +6,7 @@ One per worker. Per-webhook limits are plain state here, since a webhook has one
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
@@ -189,6 +190,10 @@ class Pump:
 
     async def _deliver(self, claimed: Claimed, target: Target, *, probe: bool) -> None:
         try:
+            if not self._leases.hold(claimed.webhook_id):
+                # The process stood still (a paused container, a very busy machine): another may have sent it, and later ones.
+                self._recorder.put(own_fault(claimed, code="lease_expired", delay=timedelta(0)))
+                return
             record = await run_attempt(self._sender, claimed, target, probe=probe)
             let_go = self._health.judge(record, target, probe=probe)
             self._recorder.put(record)

@@ -17,6 +17,7 @@ from webhook_dispatcher.event_types.errors import UnknownEventType
 from webhook_dispatcher.events.test_event import send_test_event
 from webhook_dispatcher.resources import ApiResources, api_resources
 from webhook_dispatcher.webhooks import repository, schemas
+from webhook_dispatcher.webhooks.clearing import clear
 from webhook_dispatcher.webhooks.errors import (
     DestinationNotAllowed,
     SecretMalformed,
@@ -104,7 +105,8 @@ async def delete_webhook(
     webhook_id: schemas.WebhookIdInPath, caller: Writer, session: Transaction, resources: Resources
 ) -> None:
     """Cancel what is pending or held; history stays until its retention ends."""
-    await resources.webhooks.delete(session, caller, webhook_id)
+    cleared = await clear(resources.database, realm=caller.realm, webhook_id=webhook_id, only_disabled=False)
+    await resources.webhooks.delete(session, caller, webhook_id, cleared=cleared)
 
 
 @router.post("/{webhook_id}/enable", responses=problem_responses(NotFound), summary="Enable a webhook")
@@ -116,8 +118,10 @@ async def enable_webhook(
     body: schemas.EnableIn | None = None,
 ) -> schemas.WebhookOut:
     """`pending: deliver` sends what was held, in order; `skip` cancels it. An enabled webhook that fails is tried at once."""
-    skip = body is not None and body.pending == "skip"
-    webhook = await resources.webhooks.enable(session, caller, webhook_id, skip_pending=skip)
+    cleared = None
+    if body is not None and body.pending == "skip":
+        cleared = await clear(resources.database, realm=caller.realm, webhook_id=webhook_id, only_disabled=True)
+    webhook = await resources.webhooks.enable(session, caller, webhook_id, cleared=cleared)
     resources.wake_after_commit(session, [webhook.id])
     return _shown(webhook, resources.webhooks.headers_of(webhook))
 

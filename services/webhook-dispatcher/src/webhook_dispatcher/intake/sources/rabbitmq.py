@@ -6,7 +6,6 @@ Needs the extra ``rabbitmq``.
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import pamqp.decode
@@ -15,9 +14,10 @@ from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 
 from webhook_dispatcher.intake.commitment import BATCH_MAX
+from webhook_dispatcher.intake.lag import QueueLag
 from webhook_dispatcher.intake.sources.acceptor import Acceptor
 from webhook_dispatcher.intake.sources.message import Message
-from webhook_dispatcher.intake.sources.source import CLOSE_SECONDS, Broker, SourcePlan, raw
+from webhook_dispatcher.intake.sources.source import CLOSE_SECONDS, OpenSource, SourcePlan, raw
 from webhook_dispatcher.settings import Settings
 
 
@@ -66,7 +66,7 @@ def plan(settings: Settings) -> SourcePlan:
 
     _take_any_timestamp()
 
-    def open_broker(acceptor: Acceptor) -> tuple[Broker, Callable[[], Awaitable[None]]]:
+    def open_broker(acceptor: Acceptor) -> OpenSource:
         broker = RabbitBroker(
             settings.rabbitmq_url.get_secret_value(),
             default_channel=Channel(prefetch_count=BATCH_MAX),
@@ -94,7 +94,13 @@ def plan(settings: Settings) -> SourcePlan:
         async def check() -> None:
             """Nothing to look at: declaring the queue fails if it is there and has no single active consumer."""
 
-        return broker, check
+        async def lag() -> QueueLag | None:
+            connection = await broker.connect()
+            async with connection.channel() as channel:
+                queue = await channel.declare_queue(settings.rabbitmq_queue, passive=True)
+                return QueueLag(unread=queue.declaration_result.message_count or 0)
+
+        return OpenSource(broker=broker, check=check, lag=lag)
 
     return SourcePlan(name=name, open=open_broker)
 
