@@ -55,7 +55,7 @@ class Engine:
         settings = resources.settings
         self._resources = resources
         self._leases = Leases(resources.database, name=resources.worker_name, lease_seconds=settings.lease_seconds)
-        destinations = Destinations()
+        destinations = Destinations(today=self._leases.database_clock.now)
         self._health_metrics = HealthMetrics(resources.registry)
         self._health = HealthKeeper(
             database=resources.database,
@@ -63,6 +63,7 @@ class Engine:
             destinations=destinations,
             policy=_breaker_policy(settings),
             metrics=self._health_metrics,
+            now=self._leases.database_clock.now,
             published=self._after_acceptance,
         )
         self._recorder = Recorder(
