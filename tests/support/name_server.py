@@ -2,21 +2,31 @@
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address, IPv6Address
+from itertools import pairwise
 
 _TYPES = {1: IPv4Address, 28: IPv6Address}
 _NO_SUCH_NAME = 0x8183
 _ANSWERED = 0x8180
+_CNAME = 5
+_CHAIN_MAX = 8
 
 
 class NameServer(asyncio.DatagramProtocol):
-    """See RFC 1035, section 4. ``zone`` has the addresses of each name; None says that nobody answers for it."""
+    """See RFC 1035, section 4. ``zone`` has the addresses of each name; None says that nobody answers for it.
 
-    def __init__(self, zone: dict[str, Sequence[IPv4Address | IPv6Address] | None]) -> None:
+    ``aliases`` are names that stand for others (CNAME): all of a chain is in the answer, as a recursive server gives it.
+    """
+
+    def __init__(
+        self, zone: dict[str, Sequence[IPv4Address | IPv6Address] | None], *, aliases: Mapping[str, str] | None = None
+    ) -> None:
         self.zone = zone
+        self.aliases = dict(aliases or {})
         self.asked: set[str] = set()
+        self.questions = 0
         self._asked = asyncio.Event()
         self.port = 0
         self._transport: asyncio.DatagramTransport | None = None
@@ -30,16 +40,20 @@ class NameServer(asyncio.DatagramProtocol):
         name, end = _name(data, 12)
         (kind,) = struct.unpack_from("!H", data, end)
         self.asked.add(name)
+        self.questions += 1
         self._asked.set()
-        addresses = self.zone.get(name, ())
+        chain = [name]
+        while chain[-1] in self.aliases and len(chain) <= _CHAIN_MAX:
+            chain.append(self.aliases[chain[-1]])
+        addresses = self.zone.get(chain[-1], ())
         if addresses is None:
             return
         fitting = [address for address in addresses if isinstance(address, _TYPES.get(kind, ()))]
-        flags = _ANSWERED if name in self.zone else _NO_SUCH_NAME
-        answers = b"".join(
-            struct.pack("!HHHIH", 0xC00C, kind, 1, 0, len(address.packed)) + address.packed for address in fitting
-        )
-        head = data[:2] + struct.pack("!HHHHH", flags, 1, len(fitting), 0, 0)
+        flags = _ANSWERED if chain[-1] in self.zone or len(chain) > 1 else _NO_SUCH_NAME
+        records = [_record(owner, _CNAME, _encoded(target)) for owner, target in pairwise(chain)]
+        records += [_record(chain[-1], kind, address.packed) for address in fitting]
+        answers = b"".join(records)
+        head = data[:2] + struct.pack("!HHHHH", flags, 1, len(records), 0, 0)
         assert self._transport is not None
         self._transport.sendto(head + data[12 : end + 4] + answers, addr)
 
@@ -48,6 +62,15 @@ class NameServer(asyncio.DatagramProtocol):
         while not self.asked.issuperset(names):
             self._asked.clear()
             await self._asked.wait()
+
+
+def _encoded(name: str) -> bytes:
+    return b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
+
+
+def _record(owner: str, kind: int, value: bytes) -> bytes:
+    """Return a record that nobody may remember: its time to live is 0."""
+    return _encoded(owner) + struct.pack("!HHIH", kind, 1, 0, len(value)) + value
 
 
 def _name(data: bytes, at: int) -> tuple[str, int]:
@@ -60,11 +83,11 @@ def _name(data: bytes, at: int) -> tuple[str, int]:
 
 @asynccontextmanager
 async def name_server(
-    zone: dict[str, Sequence[IPv4Address | IPv6Address] | None],
+    zone: dict[str, Sequence[IPv4Address | IPv6Address] | None], *, aliases: Mapping[str, str] | None = None
 ) -> AsyncIterator[NameServer]:
     """Serve a zone until the block ends."""
     transport, server = await asyncio.get_running_loop().create_datagram_endpoint(
-        lambda: NameServer(zone), local_addr=("127.0.0.1", 0)
+        lambda: NameServer(zone, aliases=aliases), local_addr=("127.0.0.1", 0)
     )
     try:
         yield server

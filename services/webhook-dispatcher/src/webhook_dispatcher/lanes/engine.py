@@ -55,7 +55,7 @@ class Engine:
         settings = resources.settings
         self._resources = resources
         self._leases = Leases(resources.database, name=resources.worker_name, lease_seconds=settings.lease_seconds)
-        destinations = Destinations()
+        destinations = Destinations(today=self._leases.database_clock.now)
         self._health_metrics = HealthMetrics(resources.registry)
         self._health = HealthKeeper(
             database=resources.database,
@@ -63,6 +63,7 @@ class Engine:
             destinations=destinations,
             policy=_breaker_policy(settings),
             metrics=self._health_metrics,
+            now=self._leases.database_clock.now,
             published=self._after_acceptance,
         )
         self._recorder = Recorder(
@@ -206,6 +207,7 @@ class Engine:
     async def _show_overview(self, connection: AsyncConnection) -> None:
         if time.monotonic() - self._overview_at >= OVERVIEW_SECONDS:
             self._overview_at = time.monotonic()
+            self._pump.look_for_strays()
             self._health_metrics.show(
                 await health_repository.find_overview(
                     connection, worker_id=self._leases.worker_id, oldest_max=NAMED_MAX

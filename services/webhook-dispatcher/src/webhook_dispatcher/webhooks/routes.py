@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 
@@ -39,7 +39,7 @@ _NO_STORE = {"Cache-Control": "no-store"}
 _CREDENTIAL_NAME = re.compile(r"auth|key|tok|secret|sig|pass|pwd|cred|access|session|private|cookie", re.IGNORECASE)
 _CREDENTIAL_VALUE = re.compile(r"\S{16}")
 """No word of a plain value, such as a region or a version, is so long."""
-_SECRET = frozenset({"secret"})
+_KEPT: dict[str, Any] = {"secret_fields": frozenset({"secret"}), "seen_with": "webhooks:read"}
 MASK = "••••"
 
 
@@ -65,7 +65,7 @@ async def create_webhook(
         webhook, secret = await resources.webhooks.create(session, caller, body)
         return schemas.WebhookCreated(**_shown(webhook, body.headers).model_dump(), secret=secret)
 
-    return await answer_once(session, realm=caller.realm, key=idempotency_key, create=create, secret_fields=_SECRET)
+    return await answer_once(session, realm=caller.realm, key=idempotency_key, create=create, **_KEPT)
 
 
 @router.get("", responses=problem_responses(), summary="List webhooks")
@@ -169,9 +169,7 @@ async def rotate_secret(
         wanted = body or schemas.RotateIn()
         return _secret(await resources.webhooks.rotate_secret(session, caller, webhook_id, wanted))
 
-    return await answer_once(
-        session, realm=caller.realm, key=idempotency_key, create=rotate, status=200, secret_fields=_SECRET
-    )
+    return await answer_once(session, realm=caller.realm, key=idempotency_key, create=rotate, status=200, **_KEPT)
 
 
 @router.post(
@@ -199,7 +197,9 @@ async def test_webhook(
         resources.wake_after_commit(session, [webhook.id])
         return schemas.TestOut(event_id=sent.event_id, delivery_id=sent.delivery_id)
 
-    return await answer_once(session, realm=caller.realm, key=idempotency_key, create=send, status=202)
+    return await answer_once(
+        session, realm=caller.realm, key=idempotency_key, create=send, status=202, seen_with="deliveries:read"
+    )
 
 
 def _shown(webhook: Webhook, headers: dict[str, str]) -> schemas.WebhookOut:
