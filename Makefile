@@ -42,7 +42,9 @@ run: $(STAMP) ## start everything, with a demo; Ctrl-C stops it
 
 test: $(STAMP) ## run every test but the long ones
 	@# In the order of the folders: the long files come first and the many quick ones fill up the end.
-	@$(PYTEST) -m "not long" -n $(TEST_PROCESSES) --maxprocesses 4 --dist loadfile --no-loadscope-reorder tests
+	@# What is compiled is kept, whatever the shell says: some hundred processes are started.
+	@$(PY) -m compileall -q $(filter-out tests,$(SOURCES))
+	@env -u PYTHONDONTWRITEBYTECODE $(PYTEST) -m "not long" -n $(TEST_PROCESSES) --maxprocesses 4 --dist loadfile --no-loadscope-reorder tests
 
 check: $(STAMP) ## formatting, lint, types, import contracts, and locks without addresses
 	@$(VENV)/bin/ruff format --check .

@@ -137,11 +137,22 @@ check_secrets() {
 }
 
 job() { "$python" deploy/try/main_job.py --state "$work/job.json" "$@"; }
+as_publisher() { # the queue's commands on standard input, by the user that other systems get
+  "${compose[@]}" exec -T valkey sh -c \
+    '{ sed -n "s/^user publisher on >\([0-9a-f]*\) .*/AUTH publisher \1/p" /run/secrets/valkey_conf; cat; } | valkey-cli' | tr -d '\r'
+}
 to_stream() { # FIRST COUNT: put events on the queue as another system inside the network would
   local answers
-  answers=$(job stream --first "$1" --count "$2" | "${compose[@]}" exec -T valkey sh -c \
-    'REDISCLI_AUTH=$(sed -n "s/^requirepass //p" /run/secrets/valkey_conf); export REDISCLI_AUTH VALKEYCLI_AUTH="$REDISCLI_AUTH"; valkey-cli' | tr -d '\r')
+  answers=$(job stream --first "$1" --count "$2" | as_publisher)
   (($(grep -cE '^"?[0-9]+-[0-9]+"?$' <<<"$answers") == $2)) || { echo "the queue took not all of $2 events: ${answers:0:500}" >&2; return 1; }
+}
+
+# Another system may add events, and neither read them nor empty the queue.
+check_publisher() {
+  local answers
+  answers=$(printf 'XRANGE causeway:events - +\nFLUSHALL\nCONFIG GET requirepass\n' | as_publisher)
+  (($(grep -c NOPERM <<<"$answers") == 3)) || { echo "the queue lets publishers do more than publish: ${answers:0:500}" >&2; return 1; }
+  row "publishers of the queue may do nothing else" "yes"
 }
 
 main_job() {
@@ -218,6 +229,7 @@ say "up"
 start
 check_hardening
 check_secrets
+check_publisher
 say "the main job"
 main_job
 say "money"

@@ -39,7 +39,7 @@ BENCHMARKS = {
     "hanging": "latency over 100 webhooks, without (baseline_100) and with one that hangs",
     "million": "both, before and while a dead webhook has 1 000 000 pending (--quick: 100 000)",
     "balances": "reads of balances, without and with a wallet that hangs",
-    "transfers": "transfers between two wallets, as fast as they go and 150 a second",
+    "transfers": "transfers between two wallets: as fast as they go, 150 a second, and beside one that hangs",
 }
 VERIFY = "verify"
 """Stands for all whose name begins so."""
@@ -77,7 +77,10 @@ REACH |= {
 
 REACH |= {
     "transfers.transfers_per_second": "≥ 150 (beyond: 400)",
+    "transfers_hung.p99_ms": "≤ 1.1 x of transfers_calm",
 }
+_CALM = 40
+"""Transfers a second that this machine carries without a queue: what one hung wallet costs the others shows there."""
 
 Measure = Callable[[], Awaitable[dict[str, float]]]
 
@@ -207,8 +210,15 @@ async def _run_transfers(
         measures: dict[str, Measure] = {
             "transfers": lambda: transfers.transfers(stack, pair, per_second=None, count=count),
             "transfers_150": lambda: transfers.transfers(stack, pair, per_second=150, count=count),
+            "transfers_calm": lambda: transfers.transfers(stack, pair, per_second=_CALM, count=count // 4),
         }
         await _run(console, results, measures)
+        async with transfers.hung_wallet(stack, pair, per_second=_CALM // 5) as hung:
+
+            async def beside() -> dict[str, float]:
+                return await transfers.transfers(stack, pair, per_second=_CALM, count=count // 4, beside_hung=hung)
+
+            await _run(console, results, {"transfers_hung": beside})
 
 
 def _print(console: Console, results: dict[str, list[dict[str, float]]]) -> None:

@@ -7,9 +7,23 @@ from decimal import Decimal
 
 import asyncpg
 
+from chaos.money_wallets import SYSTEMS, System, first_money
 from shared import typeids
 from support.stack import StackProcess
 from wallet_gateway.transfers.plan import StepKind, order_id
+
+Ledger = tuple[str, str]
+"""A system's key and a currency."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """One change of a ledger by an order."""
+
+    system: str
+    order: str
+    currency: str
+    amount: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,25 +33,31 @@ class Told:
     id: str
     status: str
     amount: Decimal
-    shape: str | None
+    currency: str
     due: bool
+    decided: bool
     orders: Mapping[str, str]
     """The wallets' ids of its debit, credit and refund."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Books:
-    """Everything, at one moment at which nothing moves."""
+    """Everything, at one moment."""
 
     transfers: Sequence[Told] = ()
-    effects: dict[str, list[Decimal]] = field(default_factory=lambda: defaultdict(list))
-    """By the wallets' id: how each changed a ledger."""
-    ledgers: dict[str, Decimal] = field(default_factory=dict)
-    """By wallet system: what is in all its accounts."""
-    started_with: dict[str, Decimal] = field(default_factory=dict)
+    effects: list[Effect] = field(default_factory=list)
+    """In the wallets' feeds."""
+    forgotten: list[Effect] = field(default_factory=list)
+    """Those that a wallet lost with a restored backup: they were made, and are in no feed."""
+    planted: frozenset[str] = frozenset()
+    """What wallets did by themselves: nobody's orders, and known to be."""
+    by_hand: Mapping[str, str] = field(default_factory=dict)
+    """What a clerk ordered under ids of their own, and for which transfer."""
+    ledgers: dict[Ledger, Decimal] = field(default_factory=dict)
+    started_with: dict[Ledger, Decimal] = field(default_factory=dict)
     available_min: Decimal = Decimal(0)
     held: Decimal = Decimal(0)
-    clearing: Decimal = Decimal(0)
+    clearing: dict[str, Decimal] = field(default_factory=dict)
     postings: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def statuses(self) -> Counter[str]:
@@ -53,19 +73,36 @@ def judge(books: Books) -> list[str]:
 
     For a moment at which nothing moves: each transfer has ended, or waits for its time.
     """
-    wrong = []
-    change = sum(books.ledgers.values()) - sum(books.started_with.values())
-    if change + books.clearing != 0:
-        wrong.append(f"(1) money: the wallets have {change} more, and {books.clearing} is being cleared")
-    for system, ledger in books.ledgers.items():
-        effects = sum((sum(found) for key, found in books.effects.items() if key.startswith(f"{system}/")), Decimal(0))
-        if ledger != books.started_with[system] + effects:
-            wrong.append(f"(1) {system} has {ledger}, and its feed says {books.started_with[system] + effects}")
+    wrong = _judge_money(books)
+    for ledger, amount in books.ledgers.items():
+        moved = sum((each.amount for each in books.effects if (each.system, each.currency) == ledger), Decimal(0))
+        if amount != books.started_with[ledger] + moved:
+            wrong.append(f"(1) {ledger} has {amount}, and its feed says {books.started_with[ledger] + moved}")
     if books.held != 0 and not books.statuses().keys() & {"pending", "manual_review"}:
         wrong.append(f"(3) every transfer has ended, and {books.held} is still held")
+    by_order: dict[str, Decimal] = defaultdict(Decimal)
+    for each in (*books.effects, *books.forgotten):
+        by_order[each.order] += each.amount
     for transfer in books.transfers:
-        wrong += _judge_transfer(books, transfer)
+        wrong += _judge_transfer(books, transfer, by_order)
     return wrong + judge_on_the_way(books)
+
+
+def _judge_money(books: Books) -> list[str]:
+    """Per currency: what the wallets have more, what they forgot and what is being cleared make nothing together."""
+    wrong = []
+    for currency in sorted({currency for _, currency in books.started_with}):
+        change = sum((amount for (_, kept), amount in books.ledgers.items() if kept == currency), Decimal(0))
+        change -= sum((amount for (_, kept), amount in books.started_with.items() if kept == currency), Decimal(0))
+        change += sum((each.amount for each in books.forgotten if each.currency == currency), Decimal(0))
+        change -= sum(
+            (each.amount for each in books.effects if each.currency == currency and each.order in books.planted),
+            Decimal(0),
+        )
+        cleared = books.clearing.get(currency, Decimal(0))
+        if change + cleared != 0:
+            wrong.append(f"(1) money: the wallets have {change} {currency} more, and {cleared} is being cleared")
+    return wrong
 
 
 def judge_on_the_way(books: Books) -> list[str]:
@@ -73,7 +110,8 @@ def judge_on_the_way(books: Books) -> list[str]:
 
     The books must have the transfers that were read after the wallets.
     """
-    wrong = [f"(2) {key} has had {len(found)} effects" for key, found in books.effects.items() if len(found) > 1]
+    effects = Counter(each.order for each in (*books.effects, *books.forgotten))
+    wrong = [f"(2) {order} has had {count} effects" for order, count in effects.items() if count > 1]
     if books.available_min < 0:
         wrong.append(f"(4) an available balance is {books.available_min}")
     wrong += [
@@ -82,47 +120,102 @@ def judge_on_the_way(books: Books) -> list[str]:
         if transfer.status == "pending" and not transfer.due
     ]
     known = {order for transfer in books.transfers for order in transfer.orders.values()}
-    wrong += [f"(2) {key} is known to the wallet alone" for key in books.effects if key.partition("/")[2] not in known]
-    return wrong
+    unknown = effects.keys() - known - books.planted - books.by_hand.keys()
+    return wrong + [f"(2) {order} is known to the wallet alone" for order in unknown]
 
 
-def _judge_transfer(books: Books, transfer: Told) -> list[str]:
+def _judge_transfer(books: Books, transfer: Told, by_order: Mapping[str, Decimal]) -> list[str]:
     if transfer.status in {"pending", "manual_review"}:
         return []
-    by_order = {key.partition("/")[2]: sum(found, Decimal(0)) for key, found in books.effects.items()}
     wrong = []
-    for movement, order in transfer.orders.items():
-        sign = -1 if movement == "debit" else 1
-        expected = sign * transfer.amount if movement in _MOVED[transfer.status] else Decimal(0)
-        if by_order.get(order, Decimal(0)) != expected:
-            wrong.append(f"(3) {transfer.id} is {transfer.status}, and its {movement} moved {by_order.get(order, 0)}")
-    if books.postings.get(transfer.id, frozenset()) != frozenset(_MOVED[transfer.status]):
-        wrong.append(
-            f"(3) {transfer.id} is {transfer.status}, and posted {sorted(books.postings.get(transfer.id, ()))}"
-        )
+    is_moved = _MOVED[transfer.status]
+    expected = {
+        movement: (-1 if movement == "debit" else 1) * transfer.amount * (movement in is_moved)
+        for movement in transfer.orders
+    }
+    moved = {movement: by_order.get(order, Decimal(0)) for movement, order in transfer.orders.items()}
+    if transfer.decided:
+        # A clerk puts right what an open question has left, maybe under an id of their own: the sums must be as decided.
+        by_hand = (by_order[order] for order, about in books.by_hand.items() if about == transfer.id)
+        moved["refund"] = moved["debit"] + moved["refund"] + sum(by_hand, Decimal(0))
+        expected["refund"] = expected["debit"] + expected["refund"]
+        moved["debit"] = expected["debit"]
+    if moved != expected:
+        shown = {movement: str(amount) for movement, amount in moved.items()}
+        wrong.append(f"(3) {transfer.id} is {transfer.status}, and moved {shown}")
+    posted = books.postings.get(transfer.id, frozenset())
+    if posted != frozenset(is_moved):
+        wrong.append(f"(3) {transfer.id} is {transfer.status}, and posted {sorted(posted)}")
     return wrong
 
 
-async def read_books(stack: StackProcess, *, system: str, started_with: Mapping[str, Decimal]) -> Books:
-    """Read everything about one wallet system's name at both wallets, and every transfer."""
+async def read_books(
+    stack: StackProcess,
+    *,
+    forgotten: Sequence[Effect] = (),
+    planted: frozenset[str] = frozenset(),
+    by_hand: Mapping[str, str] | None = None,
+) -> Books:
+    """Read everything about every system, and then every transfer."""
     databases = stack.info()["databases"]
-    books = Books(started_with=dict(started_with))
-    for service in ("home-wallet", "reference-wallet"):
-        await _read_wallet(books, databases[service], system=system, service=service)
+    books = Books(forgotten=list(forgotten), planted=planted, by_hand=by_hand or {})
+    books.started_with = {(each.key, code): money for each in SYSTEMS for code, money in first_money().items()}
+    for service in sorted({system.service for system in SYSTEMS}):
+        connection = await asyncpg.connect(databases[service])
+        try:
+            for system in SYSTEMS:
+                if system.service == service:
+                    await _read_system(books, connection, system)
+        finally:
+            await connection.close()
     connection = await asyncpg.connect(databases["wallet-gateway"])
     try:
-        rows = await connection.fetch("SELECT id, status, amount, shape, due_at IS NOT NULL AS due FROM transfers")
-        books.transfers = [_told(row) for row in rows]
-        books.clearing = await connection.fetchval(
-            "SELECT coalesce(sum(amount), 0) FROM journal_entries WHERE account = 'clearing'"
-        )
-        posted = await connection.fetch(
-            "SELECT transfer_id, array_agg(movement) AS all FROM journal GROUP BY transfer_id"
-        )
-        books.postings = {typeids.encode("tr", row["transfer_id"]): frozenset(row["all"]) for row in posted}
+        await _read_gateway(books, connection)
     finally:
         await connection.close()
     return books
+
+
+async def read_effects(connection: asyncpg.Connection, system: System, *, after_seq: int = 0) -> list[Effect]:
+    """Read what changed a system's ledgers, from its feed."""
+    rows = await connection.fetch(
+        "SELECT f.transfer_id, f.ledger_delta, w.currency FROM feed f JOIN systems s ON s.id = f.system_id"
+        " JOIN wallets w ON w.system_id = f.system_id AND w.wallet_id = f.wallet_id"
+        " WHERE s.name = $1 AND f.ledger_delta <> 0 AND f.seq > $2 ORDER BY f.seq",
+        system.name,
+        after_seq,
+    )
+    return [
+        Effect(system=system.key, order=row["transfer_id"], currency=row["currency"], amount=row["ledger_delta"])
+        for row in rows
+    ]
+
+
+async def _read_system(books: Books, connection: asyncpg.Connection, system: System) -> None:
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        books.effects += await read_effects(connection, system)
+        rows = await connection.fetch(
+            "SELECT currency, sum(ledger) AS ledger, min(ledger - held) AS available, sum(held) AS held"
+            " FROM wallets w JOIN systems s ON s.id = w.system_id WHERE s.name = $1 GROUP BY currency",
+            system.name,
+        )
+    for row in rows:
+        books.ledgers[system.key, row["currency"]] = row["ledger"]
+        books.available_min = min(books.available_min, row["available"])
+        books.held += row["held"]
+
+
+async def _read_gateway(books: Books, connection: asyncpg.Connection) -> None:
+    rows = await connection.fetch(
+        "SELECT id, status, amount, currency, due_at IS NOT NULL AS due, decision IS NOT NULL AS decided FROM transfers"
+    )
+    books.transfers = [_told(row) for row in rows]
+    cleared = await connection.fetch(
+        "SELECT currency, sum(amount) AS amount FROM journal_entries WHERE account = 'clearing' GROUP BY currency"
+    )
+    books.clearing = {row["currency"]: row["amount"] for row in cleared}
+    posted = await connection.fetch("SELECT transfer_id, array_agg(movement) AS all FROM journal GROUP BY transfer_id")
+    books.postings = {typeids.encode("tr", row["transfer_id"]): frozenset(row["all"]) for row in posted}
 
 
 def _told(row: asyncpg.Record) -> Told:
@@ -131,29 +224,8 @@ def _told(row: asyncpg.Record) -> Told:
         id=typeids.encode("tr", row["id"]),
         status=row["status"],
         amount=row["amount"],
-        shape=row["shape"],
+        currency=row["currency"],
         due=row["due"],
+        decided=row["decided"],
         orders={movement: order_id(row["id"], kind) for movement, kind in kinds.items()},
     )
-
-
-async def _read_wallet(books: Books, database_url: str, *, system: str, service: str) -> None:
-    connection = await asyncpg.connect(database_url)
-    try:
-        feed = await connection.fetch(
-            "SELECT transfer_id, ledger_delta FROM feed JOIN systems s ON s.id = system_id"
-            " WHERE s.name = $1 AND ledger_delta <> 0 ORDER BY seq",
-            system,
-        )
-        for row in feed:
-            books.effects[f"{service}/{row['transfer_id']}"].append(row["ledger_delta"])
-        found = await connection.fetchrow(
-            "SELECT coalesce(sum(ledger), 0) AS ledger, coalesce(min(ledger - held), 0) AS available,"
-            " coalesce(sum(held), 0) AS held FROM wallets w JOIN systems s ON s.id = w.system_id WHERE s.name = $1",
-            system,
-        )
-        books.ledgers[service] = found["ledger"]
-        books.available_min = min(books.available_min, found["available"])
-        books.held += found["held"]
-    finally:
-        await connection.close()

@@ -1,8 +1,7 @@
-"""Random transfers between the stack's two wallets, while both lie, stall and break as often as a seed says."""
+"""Random transfers between the wallets of ``money_wallets``, each begun as a stubborn caller would, whatever goes down."""
 
 import asyncio
-import json
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 from random import Random
@@ -10,122 +9,136 @@ from typing import Any
 
 import httpx2
 
-from support.stack import StackProcess
+from chaos.money_wallets import ACCOUNTS, ICE, OWNER, RESTORED, SYSTEMS, System, Wallets, insist
+from shared.ewp.money import scale_of
 
-SYSTEM = "chaos"
-OWNER = "client-chaos"
-ACCOUNTS = 20
-BALANCE = Decimal("500.00")
 _AT_A_TIME = 16
-_STEP_SECONDS = 10
 _RETRY_SECONDS = 0.2
-FAULTS: Sequence[dict[str, Any]] = (
-    {"kind": "drop", "when": "before", "probability": 0.02},
-    {"kind": "drop", "when": "after", "probability": 0.03},
-    {"kind": "late", "delay_ms": 1500, "probability": 0.01},
-    {"kind": "late", "delay_ms": 14_000, "operations": ["put"], "probability": 0.005},
-    {"kind": "delay", "when": "after", "delay_ms": 1500, "probability": 0.01},
-    {"kind": "status", "status": 500, "when": "after", "probability": 0.02},
-    {"kind": "status", "status": 503, "when": "before", "probability": 0.01},
-    {"kind": "html", "status": 502, "when": "after", "probability": 0.01},
-    {"kind": "html", "status": 404, "when": "before", "probability": 0.01},
-    {"kind": "empty", "probability": 0.005},
-    {"kind": "repeat_true", "probability": 0.005},
-    {"kind": "truncated", "probability": 0.01},
-    {"kind": "number_amount", "probability": 0.005},
-    {"kind": "duplicate_keys", "probability": 0.005},
-    {"kind": "bad_signature", "probability": 0.01},
-    {"kind": "no_signature", "probability": 0.01},
-    {"kind": "replayed_signature", "probability": 0.005},
-)
+_CREATED = 201
+_REFUSED = 422
+_NOBODY = "nobody"
+"""An account that no system has."""
+# Home takes part in most transfers, as in life; what is lost with the restored backup must stay few.
+_WEIGHTS = (8, 4, 3, 3, 1)
 
 
 @dataclass(slots=True, kw_only=True)
 class MoneyLoad:
-    """One run's wallets and transfers. ``ids``: what was answered for each, by number."""
+    """One run's transfers. ``ids``: what was answered for each, by number; ``told``: how often what else was answered."""
 
-    stack: StackProcess
+    wallets: Wallets
     random: Random
     total: int
     ids: dict[int, str] = field(default_factory=dict)
-    refused: int = 0
-    _partner: str = ""
-
-    async def prepare(self) -> dict[str, Decimal]:
-        """Register both wallets, open accounts with money, arm the faults; returns what each wallet starts with."""
-        settings = {"response_signatures": "required", "timeout_seconds": 1, "step_seconds": _STEP_SECONDS}
-        services = self.stack.info()["services"]
-        async with self.stack.client("wallet-gateway", "owner") as gateway:
-            home = await gateway.put("/v1/home-wallet", json={"base_url": services["home-wallet"]["url"], **settings})
-            wanted = {"name": "chaos", "base_url": services["reference-wallet"]["url"], **settings}
-            partner = await gateway.post("/v1/external-wallets", json=wanted)
-        self._partner = partner.raise_for_status().json()["id"]
-        await self._furnish("home-wallet", home.raise_for_status().json())
-        await self._furnish("reference-wallet", partner.json())
-        return dict.fromkeys(("home-wallet", "reference-wallet"), BALANCE * ACCOUNTS)
+    told: Counter[str] = field(default_factory=Counter)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once a third of the transfers have begun."""
+    restored_is_usable: asyncio.Event = field(default_factory=asyncio.Event)
+    restored_under_way: int = 0
+    """Requests that may still begin a transfer with the restored wallet."""
 
     async def run(self) -> None:
-        """Begin every transfer, each until it is answered, whatever goes down meanwhile."""
+        """Begin every transfer, each until it is answered."""
+        self.restored_is_usable.set()
         free = asyncio.Semaphore(_AT_A_TIME)
-        wanted = [self._wanted(number) for number in range(self.total)]
-        async with self.stack.client("wallet-gateway", "owner") as gateway, asyncio.TaskGroup() as group:
-            for number, body in enumerate(wanted):
-                await free.acquire()
-                task = group.create_task(self._begin(gateway, number, body))
-                task.add_done_callback(lambda _task: free.release())
+        wanted = [self._wanted() for _ in range(self.total)]
+        async with self.wallets.stack.client("wallet-gateway", "owner") as gateway, asyncio.TaskGroup() as group:
+            for number, (body, sides) in enumerate(wanted):
+                group.create_task(self._begin(gateway, free, number, body, sides))
 
-    async def disarm(self) -> None:
-        """Let the wallets tell the truth from here on."""
-        for service in ("home-wallet", "reference-wallet"):
-            async with self.control(service) as control:
-                while not await _is_done(control, f"/control/systems/{SYSTEM}/faults"):  # noqa: ASYNC110 - it may be down
-                    await asyncio.sleep(_RETRY_SECONDS)
+    async def _begin(
+        self,
+        gateway: httpx2.AsyncClient,
+        free: asyncio.Semaphore,
+        number: int,
+        body: dict[str, Any],
+        sides: tuple[System, System],
+    ) -> None:
+        """Begin a transfer in its turn; one with the wallet that is being restored waits without taking a place."""
+        if RESTORED not in sides:
+            async with free:
+                await self._ask(gateway, number, body)
+            return
+        while True:
+            await self.restored_is_usable.wait()
+            async with free:
+                if self.restored_is_usable.is_set():
+                    self.restored_under_way += 1
+                    try:
+                        await self._ask(gateway, number, body)
+                    finally:
+                        self.restored_under_way -= 1
+                    return
 
-    def control(self, service: str) -> httpx2.AsyncClient:
-        """Return a client of a wallet's control API."""
-        kept = json.loads((self.stack.data_dir / "secrets.json").read_text())
-        return self.stack.client(service, kept["wallet_control_token"])
-
-    def _wanted(self, number: int) -> dict[str, Any]:
-        home = {"wallet": "home", "account": f"w{self.random.randrange(ACCOUNTS)}"}
-        partner = {"wallet": self._partner, "account": f"w{self.random.randrange(ACCOUNTS)}"}
-        source, target = (home, partner) if self.random.random() < 0.5 else (partner, home)
-        amount = Decimal(self.random.randrange(1, 6_000)) / 100
-        body = {"owner_ref": OWNER, "source": source, "target": target, "currency": "USD", "reference": f"n{number}"}
-        return {**body, "amount": f"{amount:.2f}"}
-
-    async def _begin(self, gateway: httpx2.AsyncClient, number: int, body: dict[str, Any]) -> None:
-        """Ask until the transfer has begun, as a caller would: also past an open breaker, and while the gateway is away."""
+    async def _ask(self, gateway: httpx2.AsyncClient, number: int, body: dict[str, Any]) -> None:
+        """Ask until the transfer has begun: also past an open breaker, and while the gateway is away."""
+        key = {"idempotency-key": f"n-{number}"}
         while True:
             try:
-                answer = await gateway.post("/v1/transfers", json=body, headers={"idempotency-key": f"n-{number}"})
+                answer = await gateway.post("/v1/transfers", json=body, headers=key)
             except httpx2.TransportError:
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
-            if answer.status_code == 201:
-                self.ids[number] = answer.json()["id"]
-                return
+            if answer.status_code == _CREATED:
+                break
             assert answer.status_code >= 500, answer.text
-            if answer.json()["code"] == "wallet_unavailable":
-                self.refused += 1
+            self.told[answer.json()["code"]] += 1
             await asyncio.sleep(_RETRY_SECONDS)
+        self.ids[number] = answer.json()["id"]
+        if len(self.ids) * 3 >= self.total:
+            self.begun.set()
+        if number % 20 == 0:
+            await self._ask_otherwise(gateway, number, body)
 
-    async def _furnish(self, service: str, made: dict[str, Any]) -> None:
-        async with self.control(service) as control:
-            system = f"/control/systems/{SYSTEM}"
-            (await control.put(system, json={})).raise_for_status()
-            key = {"secret": made["api_key"]}
-            (await control.put(f"{system}/api-keys/{made['api_key_id']}", json=key)).raise_for_status()
-            opened = {"owner_ref": OWNER, "currency": "USD", "balance": str(BALANCE)}
-            for number in range(ACCOUNTS):
-                (await control.put(f"{system}/wallets/w{number}", json=opened)).raise_for_status()
-            for rule in FAULTS:
-                seed = self.random.randrange(1_000_000)
-                (await control.post(f"{system}/faults", json={"count": None, "seed": seed, **rule})).raise_for_status()
+    async def _ask_otherwise(self, gateway: httpx2.AsyncClient, number: int, body: dict[str, Any]) -> None:
+        """Ask the same again, and with the same key for something else; and for what cannot be: nothing begins by any of it."""
+        key = {"idempotency-key": f"n-{number}"}
+        again = await insist(gateway.post, "/v1/transfers", json=body, headers=key)
+        assert again.json()["id"] == self.ids[number], again.text
+        other = {**body, "amount": "1" + body["amount"]}
+        answer = await insist(gateway.post, "/v1/transfers", json=other, headers=key)
+        assert (answer.status_code, answer.json()["code"]) == (_REFUSED, "idempotency_mismatch"), answer.text
+        for currency, amount in (("JPY", "1.5"), ("BHD", "1.0005"), ("USD", "1e2"), ("USD", "0.00"), ("USD", "-1.00")):
+            bad = {**body, "currency": currency, "amount": amount}
+            fresh = {"idempotency-key": f"bad-{number}-{currency}-{amount}"}
+            answer = await insist(gateway.post, "/v1/transfers", json=bad, headers=fresh)
+            assert answer.status_code == _REFUSED, answer.text
+            self.told["refused_as_malformed"] += 1
+
+    def _wanted(self) -> tuple[dict[str, Any], tuple[System, System]]:
+        """Choose a transfer: mostly one that can be made, sometimes to nobody, in another currency, or from an icy account."""
+        random = self.random
+        source, target = SYSTEMS[0], SYSTEMS[0]
+        while source is target:
+            source, target = random.choices(SYSTEMS, weights=_WEIGHTS, k=2)
+        currency = random.choices(tuple(ACCOUNTS), weights=(6, 2, 2))[0]
+        from_account, to_account = _account(random, currency), _account(random, currency)
+        chance = random.random()
+        if chance < 0.03:
+            to_account = _NOBODY
+        elif chance < 0.07:
+            currency, from_account, to_account = "USD", ICE, _NOBODY
+        elif chance < 0.08:
+            to_account = _account(random, random.choice([other for other in ACCOUNTS if other != currency]))
+        elif chance < 0.09:
+            to_account = ICE
+        body = {
+            "owner_ref": OWNER,
+            "source": {"wallet": self.wallets.ids[source], "account": from_account},
+            "target": {"wallet": self.wallets.ids[target], "account": to_account},
+            "currency": currency,
+            "amount": _amount(random, currency),
+        }
+        return body, (source, target)
 
 
-async def _is_done(control: httpx2.AsyncClient, path: str) -> bool:
-    try:
-        return (await control.delete(path)).is_success
-    except httpx2.TransportError:
-        return False
+def _account(random: Random, currency: str) -> str:
+    letter, count, _ = ACCOUNTS[currency]
+    return f"{letter}{random.randrange(count)}"
+
+
+def _amount(random: Random, currency: str) -> str:
+    """Return up to an eighth of what an account starts with, at the currency's scale."""
+    unit = Decimal(1).scaleb(-scale_of(currency))
+    units = random.randrange(1, int(ACCOUNTS[currency][2] / unit) // 8)
+    return format(units * unit, "f")

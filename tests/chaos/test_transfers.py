@@ -9,7 +9,6 @@ import os
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from decimal import Decimal
 from random import Random
 
 import asyncpg
@@ -18,16 +17,22 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from chaos.money_backup import Backup, until_read
 from chaos.money_books import Books, judge, judge_on_the_way, read_books
-from chaos.money_load import SYSTEM, MoneyLoad
+from chaos.money_clerk import Clerk, decide_until_nothing_is_open
+from chaos.money_hands import Hands
+from chaos.money_load import MoneyLoad
+from chaos.money_wallets import HOLDING, HOME, Wallets
 from support.figures import Figures
 from support.stack import StackProcess, running_stack
+from support.tcp_relay import tcp_relay
 
-_SHORT = 60
+_SHORT = 150
 _SHORT_KILLS = 4
 _FULL = 10_000
-_END_SECONDS = 240
+_END_SECONDS = 60
 _LOOK_SECONDS = 1.0
+_SETTINGS = {"response_signatures": "required", "timeout_seconds": 1, "step_seconds": 10}
 _KILLED = (
     "wallet-gateway-api-1",
     "wallet-gateway-worker-1",
@@ -45,23 +50,21 @@ def _seed() -> int:
 
 
 async def test_a_short_run_and_a_checker_that_finds_what_is_planted(show: Figures) -> None:
-    """60 transfers under every fault and four kills; then a double credit and a loss, planted, are found."""
-    seed = _seed()
-    random = Random(seed)
+    """150 transfers under every fault and four kills; then a double credit and a loss, planted, are found."""
     async with running_stack(CAUSEWAY_GATEWAY_WORKERS="2") as stack:
-        load = MoneyLoad(stack=stack, random=random, total=_SHORT)
-        books, started_with = await _run(stack, load, random, show, seed=seed, kills_max=_SHORT_KILLS)
+        run = _Run(stack=stack, seed=_seed(), total=_SHORT, kills_max=_SHORT_KILLS, pace=0.4)
+        books = await run.carry_out(show)
         assert judge(books) == []
-        async with load.control("home-wallet") as control:
-            path = f"/control/systems/{SYSTEM}/own-transactions"
-            credited = next(transfer for transfer in books.transfers if transfer.status == "completed")
+        async with run.wallets.control(HOME.service) as control:
+            path = f"/control/systems/{HOME.name}/own-transactions"
+            credited = next(each for each in books.transfers if each.status == "completed" and each.currency == "USD")
             planted = {"wallet_id": "w0", "op": "credit", "amount": str(credited.amount)}
             (await control.post(path, json=planted)).raise_for_status()
-            found = judge(await read_books(stack, system=SYSTEM, started_with=started_with))
+            found = judge(await run.read())
             assert any(wrong.startswith("(1) money") for wrong in found), found
             (await control.post(path, json={**planted, "op": "debit"})).raise_for_status()
-            (await control.post(path, json={**planted, "op": "debit", "wallet_id": "w1"})).raise_for_status()
-            found = judge(await read_books(stack, system=SYSTEM, started_with=started_with))
+            (await control.post(path, json={**planted, "op": "debit"})).raise_for_status()
+            found = judge(await run.read())
             assert any(wrong.startswith("(1) money") for wrong in found), found
 
 
@@ -69,70 +72,137 @@ async def test_a_short_run_and_a_checker_that_finds_what_is_planted(show: Figure
 @pytest.mark.timeout(3600)
 async def test_ten_thousand_transfers(show: Figures) -> None:
     """All invariants hold at the end, and those that no later moment makes good whenever they are looked at on the way."""
-    seed = _seed()
-    random = Random(seed)
     total = int(os.environ.get("CAUSEWAY_CHAOS_TRANSFERS") or _FULL)
     async with running_stack(CAUSEWAY_GATEWAY_WORKERS="2") as stack:
-        load = MoneyLoad(stack=stack, random=random, total=total)
-        books, _ = await _run(stack, load, random, show, seed=seed)
-        assert judge(books) == []
+        run = _Run(stack=stack, seed=_seed(), total=total, kills_max=None, pace=1.0)
+        assert judge(await run.carry_out(show)) == []
 
 
-@dataclass(slots=True)
-class _Looks:
-    """What was seen on the way."""
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """One run; ``kills_max`` None: as many as there is time for. ``pace``: see ``Hands``."""
 
-    count: int = 0
-    wrong: list[str] = field(default_factory=list)
+    stack: StackProcess
+    seed: int
+    total: int
+    kills_max: int | None
+    pace: float
+    wallets: Wallets = field(init=False)
+    backup: Backup = field(init=False)
+    hands: Hands = field(init=False)
+    clerk: Clerk = field(init=False)
+    looks: int = 0
+    seen_wrong: list[str] = field(default_factory=list)
 
-    async def go_on(self, stack: StackProcess, started_with: dict[str, Decimal]) -> None:
-        """Judge the books every few seconds; a database that is down has none to show."""
+    async def carry_out(self, show: Figures) -> Books:
+        """Make every transfer while everything goes wrong; then let all end, decide what is open, and compare."""
+        self.wallets = Wallets(stack=self.stack)
+        await self.wallets.prepare(Random(self.seed), settings=_SETTINGS)
+        load = MoneyLoad(wallets=self.wallets, random=Random(self.seed), total=self.total)
+        self.backup = Backup(wallets=self.wallets, load=load)
+        self.clerk = Clerk(wallets=self.wallets)
+        killed: Counter[str] = Counter()
+        began_at = time.monotonic()
+        async with tcp_relay(int(self.wallets.url(HOLDING).rpartition(":")[2])) as relay:
+            self.hands = Hands(wallets=self.wallets, seed=self.seed, relay=relay, pace=self.pace)
+            await self._load(load, killed)
+            loaded_seconds = time.monotonic() - began_at
+            await self.wallets.disarm()
+            await self.hands.put_right()
+            reviewed = await decide_until_nothing_is_open(self.clerk, until_ended=self._until_ended)
+            books = await self.read()
+            wrong = await self.clerk.check_reconciliations(planted=self.hands.planted, forgotten=self.backup.forgotten)
+        show(
+            seed=self.seed,
+            transfers=self.total,
+            **books.statuses(),
+            decided_by_hand=reviewed,
+            given_back_by_hand=len(self.clerk.by_hand),
+            forgotten_by_a_restored_wallet=len(self.backup.forgotten),
+            answered_otherwise=dict(load.told),
+            killed=dict(killed),
+            hands=dict(sorted(self.hands.done.items())),
+            load_seconds=round(loaded_seconds, 1),
+            seconds=round(time.monotonic() - began_at, 1),
+            looked_on_the_way=self.looks,
+        )
+        assert wrong == []
+        assert {transfer.id for transfer in books.transfers} == set(load.ids.values())
+        assert len(load.ids) == self.total
+        return books
+
+    async def read(self) -> Books:
+        """Read the books, with what is known of them beside."""
+        return await read_books(
+            self.stack,
+            forgotten=self.backup.forgotten,
+            planted=frozenset(self.hands.planted),
+            by_hand=self.clerk.by_hand,
+        )
+
+    async def _load(self, load: MoneyLoad, killed: Counter[str]) -> None:
+        """Run the load with everything that disturbs it; whatever of that fails ends the run."""
+        async with asyncio.TaskGroup() as group:
+            disturbing = [
+                group.create_task(_kill_again_and_again(self.stack, Random(self.seed), killed, self.kills_max)),
+                group.create_task(self.hands.move()),
+                group.create_task(self._look_again_and_again()),
+            ]
+            restoring = group.create_task(self.backup.restore())
+            await load.run()
+            await restoring
+            for task in disturbing:
+                task.cancel()
+        assert self.seen_wrong == []
+
+    async def _look_again_and_again(self) -> None:
+        """Judge the books every second; a database that is down has none to show."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             try:
-                books = await read_books(stack, system=SYSTEM, started_with=started_with)
+                books = await self.read()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, httpx2.HTTPError):
                 continue
-            self.count += 1
-            self.wrong += judge_on_the_way(books)
+            self.looks += 1
+            self.seen_wrong += judge_on_the_way(books)
 
+    async def _until_ended(self) -> None:
+        """Wait until no transfer is pending and every event has left; engines may still be coming back."""
+        left = self.total
+        try:
+            async with asyncio.timeout(_END_SECONDS + self.total * 0.05):
+                while left:
+                    await asyncio.sleep(0.5)
+                    left = await until_read(self._count_left)
+        except TimeoutError:
+            open_steps = await until_read(self._read_open_steps)
+            raise TimeoutError(
+                f"{left} transfers or events are still pending:\n{open_steps}\n{self.stack.log()[-4000:]}"
+            ) from None
 
-async def _run(
-    stack: StackProcess, load: MoneyLoad, random: Random, show: Figures, *, seed: int, kills_max: int | None = None
-) -> tuple[Books, dict[str, Decimal]]:
-    started_with = await load.prepare()
-    killed: Counter[str] = Counter()
-    began_at = time.monotonic()
-    killing = asyncio.create_task(_kill_again_and_again(stack, random, killed, kills_max))
-    looks = _Looks()
-    looking = asyncio.create_task(looks.go_on(stack, started_with))
-    try:
-        await load.run()
-        if looking.done():
-            looking.result()
-    finally:
-        for task in (killing, looking):
-            task.cancel()
-        await asyncio.gather(killing, looking, return_exceptions=True)
-    assert looks.wrong == []
-    await load.disarm()
-    await _until_ended(stack, load.total)
-    books = await read_books(stack, system=SYSTEM, started_with=started_with)
-    assert {transfer.id for transfer in books.transfers} == set(load.ids.values())
-    assert len(load.ids) == load.total
-    # Every fault here is one that ends in certainty.
-    assert books.statuses()["manual_review"] == 0
-    show(
-        seed=seed,
-        transfers=load.total,
-        **books.statuses(),
-        refused_by_an_open_breaker=load.refused,
-        killed=dict(killed),
-        seconds=round(time.monotonic() - began_at, 1),
-        still_held=books.held,
-        looked_on_the_way=looks.count,
-    )
-    return books, started_with
+    async def _read_open_steps(self) -> str:
+        connection = await asyncpg.connect(self.stack.info()["databases"]["wallet-gateway"], timeout=5)
+        try:
+            rows = await connection.fetch(
+                "SELECT t.id, t.shape, t.due_at, t.due_at - now() AS in, t.worker_id, s.kind, s.mode, s.begun_at, s.endpoint,"
+                " (SELECT string_agg(concat_ws(' ', a.call, a.outcome, a.code), ', ' ORDER BY number)"
+                " FROM step_attempts a WHERE a.transfer_id = t.id AND a.step = s.number) AS calls FROM transfers t"
+                " LEFT JOIN transfer_steps s ON s.transfer_id = t.id AND s.outcome IS NULL WHERE t.status = 'pending'"
+            )
+            waiting = await connection.fetchval("SELECT count(*) FROM outbox")
+        finally:
+            await connection.close()
+        return "\n".join([f"{waiting} events wait", *(str(dict(row)) for row in rows)])
+
+    async def _count_left(self) -> int:
+        connection = await asyncpg.connect(self.stack.info()["databases"]["wallet-gateway"], timeout=5)
+        try:
+            count: int = await connection.fetchval(
+                "SELECT (SELECT count(*) FROM transfers WHERE status = 'pending') + (SELECT count(*) FROM outbox)"
+            )
+        finally:
+            await connection.close()
+        return count
 
 
 async def _kill_again_and_again(
@@ -152,27 +222,3 @@ async def _kill_again_and_again(
             await client.aclose()
         else:
             await stack.until_replaced(name, pid=stack.kill(name), seconds=60)
-
-
-async def _until_ended(stack: StackProcess, total: int) -> None:
-    """Wait until no transfer is pending; engines may still be coming back."""
-    ended = 0
-    try:
-        async with asyncio.timeout(_END_SECONDS + total * 0.05):
-            while ended < total:
-                await asyncio.sleep(0.5)
-                ended = await _count_ended(stack)
-    except TimeoutError:
-        raise TimeoutError(f"{total - ended} transfers are still pending\n{stack.log()[-4000:]}") from None
-
-
-async def _count_ended(stack: StackProcess) -> int:
-    try:
-        connection = await asyncpg.connect(stack.info()["databases"]["wallet-gateway"], timeout=5)
-        try:
-            count: int = await connection.fetchval("SELECT count(*) FROM transfers WHERE status <> 'pending'")
-        finally:
-            await connection.close()
-    except (OSError, asyncpg.PostgresError, TimeoutError, httpx2.HTTPError):
-        return 0
-    return count

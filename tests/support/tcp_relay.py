@@ -47,8 +47,8 @@ class TcpRelay:
             finally:
                 self._writers -= {writer, onward}
                 onward.transport.abort()
-        except OSError:
-            pass
+        except (OSError, asyncio.CancelledError):
+            pass  # cancelled by ``shut`` alone, and nothing is left to do
         finally:
             writer.transport.abort()
             self._tasks.discard(task)

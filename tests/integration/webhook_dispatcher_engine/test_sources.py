@@ -11,15 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from support.brokers import BrokerNotHadError, BrokerProcess
-from support.engine import (
-    Dispatcher,
-    WorkerProcess,
-    event,
-    plain,
-    running_engine,
-    until,
-    worker_process,
-)
+from support.engine import Dispatcher, WorkerProcess, event, plain, running_engine, until, worker_process
 from support.source_queues import NatsQueue, RabbitQueue, SourceQueue, body_of, new_queue, running_broker
 from webhook_dispatcher.events.event import EVENT_BYTES_MAX
 from webhook_dispatcher.intake.commitment import BATCH_MAX

@@ -9,7 +9,10 @@ from webhook_dispatcher.maintenance.restored import restored
 from webhook_dispatcher.retention.command import retention
 
 app = typer.Typer(
-    help="Commands of the Causeway webhook dispatcher.", no_args_is_help=True, pretty_exceptions_enable=False
+    help="Commands of the Causeway webhook dispatcher.",
+    no_args_is_help=True,
+    add_completion=False,  # a shell completes the name of a program, and these are run by `python -m`
+    pretty_exceptions_enable=False,
 )
 app.command("publish")(publish)
 app.command("listen")(listen)

@@ -145,6 +145,22 @@ async def find(
     return None if row is None else Wallet(**row._mapping)
 
 
+async def find_versioned(connection: AsyncConnection, *, realm: Realm, wallet: WalletRef) -> tuple[Wallet, str] | None:
+    """Return a wallet of the realm that is not deleted, with the version of its row: another one after each change."""
+    which = "is_home" if wallet == "home" else "id = :id"
+    statement = text(
+        f"SELECT {_COLUMNS}, CAST(xmin AS text) AS row_version FROM external_wallets"  # noqa: S608 - names are ours
+        f" WHERE {which} AND tenant_id = :tenant_id AND environment = :environment AND deleted_at IS NULL"
+    )
+    values = {**_realm(realm), **({} if wallet == "home" else {"id": wallet})}
+    row = (await connection.execute(statement, values)).mappings().one_or_none()
+    if row is None:
+        return None
+    columns = dict(row)
+    version: str = columns.pop("row_version")
+    return Wallet(**columns), version
+
+
 async def find_page(
     session: AsyncSession, *, realm: Realm, enabled: bool | None, q: str | None, after: UUID | None, limit: int
 ) -> Sequence[Wallet]:

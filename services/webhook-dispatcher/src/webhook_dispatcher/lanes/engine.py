@@ -207,6 +207,7 @@ class Engine:
     async def _show_overview(self, connection: AsyncConnection) -> None:
         if time.monotonic() - self._overview_at >= OVERVIEW_SECONDS:
             self._overview_at = time.monotonic()
+            self._pump.look_for_strays()
             self._health_metrics.show(
                 await health_repository.find_overview(
                     connection, worker_id=self._leases.worker_id, oldest_max=NAMED_MAX

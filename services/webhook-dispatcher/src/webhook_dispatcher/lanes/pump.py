@@ -83,6 +83,14 @@ class Pump:
         """Look at a webhook after a while; for retries and paced webhooks, within the look of each second."""
         asyncio.get_running_loop().call_later(seconds, self.wake, (webhook_id,))
 
+    def look_for_strays(self) -> None:
+        """Take back, before the next claim, what is claimed for us and unknown here.
+
+        Asked now and then: a claim that was given up as lost may be committed long after the look that followed it.
+        """
+        self._may_hold_strays = True
+        self._work.set()
+
     def close(self) -> None:
         """Claim nothing more."""
         self._closed = True
