@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -196,7 +197,7 @@ class StreamIntake:
         if fields.keys() != {FIELD}:
             detail = "a stream entry has exactly one field, `event`"
             raise InvalidEventError("invalid_entry", [{"pointer": "", "detail": detail}])
-        return parse_streamed(fields[FIELD], default_id=default_event_id(self._stream, entry_id), now=now)
+        return parse_streamed(fields[FIELD], default_id=partial(default_event_id, self._stream, entry_id), now=now)
 
     def _told(self, acceptance: Acceptance, _entries: Sequence[Entry]) -> None:
         self._metrics.accepted.inc(acceptance.accepted)
