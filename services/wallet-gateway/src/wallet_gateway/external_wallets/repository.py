@@ -163,6 +163,16 @@ async def find_page(
     return [Wallet(**row._mapping) for row in await session.execute(statement, values)]
 
 
+async def find_name_of_system(session: AsyncSession, *, realm: Realm, system_id: str, but: UUID) -> str | None:
+    """Return the name of another wallet of the realm that says it is this system."""
+    statement = text(
+        "SELECT name FROM external_wallets WHERE tenant_id = :tenant_id AND environment = :environment"
+        " AND deleted_at IS NULL AND id <> :but AND capabilities ->> 'system_id' = :system_id ORDER BY id LIMIT 1"
+    )
+    found: str | None = await session.scalar(statement, {**_realm(realm), "system_id": system_id, "but": but})
+    return found
+
+
 async def load_many(
     session: AsyncSession | AsyncConnection, *, realm: Realm, home: bool, external: bool
 ) -> Sequence[StoredWallet]:
