@@ -35,7 +35,9 @@ export CAUSEWAY_REFERENCE_WALLET_PORT CAUSEWAY_HOME_WALLET_PORT
 export COMPOSE_PROJECT_NAME=causeway-proof CAUSEWAY_VERSION=proof CAUSEWAY_BIND_ADDRESS=127.0.0.1
 export CAUSEWAY_SECRETS_DIR=$work/secrets CAUSEWAY_TRY_SUBNET=${CAUSEWAY_TRY_SUBNET:-172.29.93.0/27}
 CAUSEWAY_TRY_SECRET=whsec_$(head -c 32 /dev/urandom | base64)
-export CAUSEWAY_TRY_SECRET
+CAUSEWAY_TRY_CONTROL_TOKEN=$(head -c 24 /dev/urandom | base64)
+CAUSEWAY_TRY_SEALING_KEY=$(head -c 32 /dev/urandom | base64)
+export CAUSEWAY_TRY_SECRET CAUSEWAY_TRY_CONTROL_TOKEN CAUSEWAY_TRY_SEALING_KEY
 compose+=(-f docker-compose.yml -f deploy/docker-compose.try.yml)
 
 table=()
@@ -46,7 +48,7 @@ since() { awk -v from="$1" -v to="$(now)" 'BEGIN { printf "%.1f", to - from }'; 
 
 finish() {
   local code=$?
-  if ((code != 0)); then
+  if ((code != 0)) && [[ -n $(containers 2>/dev/null) ]]; then
     say "failed; the last lines of every container"
     "${compose[@]}" ps || true
     "${compose[@]}" logs --tail 25 --no-color || true
@@ -135,11 +137,22 @@ check_secrets() {
 }
 
 job() { "$python" deploy/try/main_job.py --state "$work/job.json" "$@"; }
+as_publisher() { # the queue's commands on standard input, by the user that other systems get
+  "${compose[@]}" exec -T valkey sh -c \
+    '{ sed -n "s/^user publisher on >\([0-9a-f]*\) .*/AUTH publisher \1/p" /run/secrets/valkey_conf; cat; } | valkey-cli' | tr -d '\r'
+}
 to_stream() { # FIRST COUNT: put events on the queue as another system inside the network would
   local answers
-  answers=$(job stream --first "$1" --count "$2" | "${compose[@]}" exec -T valkey sh -c \
-    'REDISCLI_AUTH=$(sed -n "s/^requirepass //p" /run/secrets/valkey_conf); export REDISCLI_AUTH VALKEYCLI_AUTH="$REDISCLI_AUTH"; valkey-cli' | tr -d '\r')
+  answers=$(job stream --first "$1" --count "$2" | as_publisher)
   (($(grep -cE '^"?[0-9]+-[0-9]+"?$' <<<"$answers") == $2)) || { echo "the queue took not all of $2 events: ${answers:0:500}" >&2; return 1; }
+}
+
+# Another system may add events, and neither read them nor empty the queue.
+check_publisher() {
+  local answers
+  answers=$(printf 'XRANGE causeway:events - +\nFLUSHALL\nCONFIG GET requirepass\n' | as_publisher)
+  (($(grep -c NOPERM <<<"$answers") == 3)) || { echo "the queue lets publishers do more than publish: ${answers:0:500}" >&2; return 1; }
+  row "publishers of the queue may do nothing else" "yes"
 }
 
 main_job() {
@@ -151,6 +164,16 @@ main_job() {
   to_stream 1 300
   job publish --first 301 --count 200
   row "main job, 300 events queued and 200 over HTTP" "$(job settle --expected 500), $(since "$started") s"
+}
+
+# A balance read and a transfer each way, between the CRM's wallet and a partner's, each a third party's server.
+move_money() {
+  local started moved
+  started=$(now)
+  moved=$("$python" deploy/try/money_job.py --state "$work/job.json" --gateway-url "http://127.0.0.1:$CAUSEWAY_GATEWAY_PORT" \
+    --home-url http://home-wallet:8012 --home-control-url "http://127.0.0.1:$CAUSEWAY_HOME_WALLET_PORT" \
+    --partner-url http://reference-wallet:8011 --partner-control-url "http://127.0.0.1:$CAUSEWAY_REFERENCE_WALLET_PORT")
+  row "money between home and partner wallet" "$moved, $(since "$started") s"
 }
 
 # Kills as the kernel would. A container in the engine's own process namespace does it, because 'docker kill' counts as a wish to
@@ -206,8 +229,11 @@ say "up"
 start
 check_hardening
 check_secrets
+check_publisher
 say "the main job"
 main_job
+say "money"
+move_money
 say "kill a worker"
 kill_worker
 check_secrets

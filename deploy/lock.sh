@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Resolves the dependencies of the workspace into two locks: all of it, and what the containers need.
+# Resolves the dependencies of the workspace into three locks: all of it, what the containers need, and that with brokers' clients.
 # Exact versions with hashes and no address, so that any index or mirror serves.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,4 +21,5 @@ for own in shared credentials webhook-dispatcher wallet-gateway reference-wallet
 done
 "$tool/bin/uv" pip compile pyproject.toml --group dev "${options[@]}" -o requirements.lock
 "$tool/bin/uv" pip compile services/*/pyproject.toml -c requirements.lock "${options[@]}" -o deploy/requirements.lock
-git diff --stat -- requirements.lock deploy/requirements.lock || true
+"$tool/bin/uv" pip compile services/*/pyproject.toml --all-extras -c requirements.lock "${options[@]}" -o deploy/requirements-brokers.lock
+git diff --stat -- requirements.lock deploy/*.lock || true

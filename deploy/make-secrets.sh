@@ -32,7 +32,19 @@ for service in credentials webhook_dispatcher wallet_gateway; do
   if missing "${service}_sealing_keys"; then random_key | keep "${service}_sealing_keys"; fi
 done
 if missing credentials_peppers; then random_key | keep credentials_peppers; fi
-if missing valkey_conf; then printf 'requirepass %s\n' "$(random_hex 24)" | keep valkey_conf; fi
+# Two users: the services' own, and one for systems that publish events, who can do that and nothing else. Whoever may do more
+# could empty the queue, or name jobs to the workers.
+if missing valkey_conf; then
+  {
+    printf 'requirepass %s\n' "$(random_hex 24)"
+    printf 'user publisher on >%s resetkeys ~causeway:events resetchannels -@all ' "$(random_hex 24)"
+    printf '+xadd +multi +exec +discard +ping +auth +hello +select +client|setinfo +client|setname\n'
+  } | keep valkey_conf
+fi
+publisher=$(sed -n 's/^user publisher on >\([0-9a-f]*\) .*/\1/p' "$folder/valkey_conf")
+if missing publisher_queue_url && [[ -n $publisher ]]; then
+  printf 'redis://publisher:%s@valkey:6379/0\n' "$publisher" | keep publisher_queue_url
+fi
 if missing queue_url; then
   printf 'redis://:%s@valkey:6379/0\n' "$(sed -n 's/^requirepass //p' "$folder/valkey_conf")" | keep queue_url
 fi

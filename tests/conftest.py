@@ -2,7 +2,13 @@
 
 from hypothesis import settings
 
-pytest_plugins = ["support.certificates", "support.engines", "support.figures", "support.node_clients"]
+pytest_plugins = [
+    "support.certificates",
+    "support.engines",
+    "support.figures",
+    "support.loopback_only",
+    "support.node_clients",
+]
 
 # How long an example takes says how busy the machine is; speed is measured by the benchmarks.
 settings.register_profile("causeway", deadline=None)

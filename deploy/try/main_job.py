@@ -40,12 +40,12 @@ class Job:
 def prepare(args: argparse.Namespace) -> Job:
     """Do what an operator and then an integrator would do, each with their own key."""
     platform_key = args.platform_key_file.read_text(encoding="utf-8").strip()
-    platform = _client(args.credentials_url, platform_key)
-    tenant_id = _post(platform, "/v1/tenants", {"name": "Trial broker"})["id"]
+    platform = client_of(args.credentials_url, platform_key)
+    tenant_id = post(platform, "/v1/tenants", {"name": "Trial broker"})["id"]
     platform.headers["X-Tenant-Id"] = tenant_id
-    owner_key = _post(platform, "/v1/api-keys", _key("owner", roles=["owner"]))["key"]
-    owner = _client(args.credentials_url, owner_key)
-    publisher_key = _post(owner, "/v1/api-keys", _key("publisher", scopes=["events:publish"]))["key"]
+    owner_key = post(platform, "/v1/api-keys", _key("owner", roles=["owner"]))["key"]
+    owner = client_of(args.credentials_url, owner_key)
+    publisher_key = post(owner, "/v1/api-keys", _key("publisher", scopes=["events:publish"]))["key"]
     webhook = {
         "name": "Trial receiver",
         "url": args.receiver_url,
@@ -58,7 +58,7 @@ def prepare(args: argparse.Namespace) -> Job:
         tenant_id=tenant_id,
         owner_key=owner_key,
         publisher_key=publisher_key,
-        webhook_id=_post(_client(args.dispatcher_url, owner_key), "/v1/webhooks", webhook)["id"],
+        webhook_id=post(client_of(args.dispatcher_url, owner_key), "/v1/webhooks", webhook)["id"],
     )
 
 
@@ -71,11 +71,11 @@ def stream(job: Job, *, first: int, count: int) -> None:
 
 def publish(job: Job, *, first: int, count: int) -> None:
     """Send the events over HTTP in batches; each is accepted once it is committed."""
-    client = _client(job.dispatcher_url, job.publisher_key)
+    client = client_of(job.dispatcher_url, job.publisher_key)
     events = list(_events(first=first, count=count))
     for start in range(0, count, _BATCH_EVENTS):
         batch = events[start : start + _BATCH_EVENTS]
-        answer = _post(client, "/v1/events", {"events": batch})
+        answer = post(client, "/v1/events", {"events": batch})
         if answer["accepted"] != len(batch):
             raise SystemExit(f"published {len(batch)} events, accepted were {answer['accepted']}")
 
@@ -92,7 +92,7 @@ def reached(job: Job, *, verified: int, within_seconds: float) -> int:
 
 def settle(job: Job, *, expected: int, within_seconds: float) -> str:
     """Wait until ``expected`` distinct events are verified at the receiver and delivered by the ledger, which must balance."""
-    owner = _client(job.dispatcher_url, job.owner_key)
+    owner = client_of(job.dispatcher_url, job.owner_key)
     deadline = time.monotonic() + within_seconds
     while True:
         counts = _received(job)
@@ -133,7 +133,8 @@ def _key(name: str, **grants: list[str]) -> dict[str, Any]:
     return {"name": name, "kind": "secret", "environment": "live", "scopes": [], **grants}
 
 
-def _client(base_url: str, key: str) -> httpx2.Client:
+def client_of(base_url: str, key: str) -> httpx2.Client:
+    """Return a client of an API that sends a bearer key."""
     return httpx2.Client(
         base_url=base_url,
         headers={"Authorization": f"Bearer {key}"},
@@ -142,10 +143,17 @@ def _client(base_url: str, key: str) -> httpx2.Client:
     )
 
 
-def _post(client: httpx2.Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    answer = client.post(path, json=body)
+def post(client: httpx2.Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Post JSON; return the answer's. Exits where it is refused."""
+    return checked(client.post(path, json=body))
+
+
+def checked(answer: httpx2.Response) -> dict[str, Any]:
+    """Return an answer's JSON. Exits where it is not a success."""
     if not answer.is_success:
-        raise SystemExit(f"POST {path} answered {answer.status_code}: {answer.text}")
+        raise SystemExit(
+            f"{answer.request.method} {answer.request.url.path} answered {answer.status_code}: {answer.text}"
+        )
     result: dict[str, Any] = answer.json()
     return result
 

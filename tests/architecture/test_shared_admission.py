@@ -1,6 +1,7 @@
 """What may be in shared: used by two services or a wire contract, no service's business, and it says for whom it is."""
 
 import re
+from functools import lru_cache
 
 from support.source_tree import SERVICES, SHARED, package_files
 
@@ -11,6 +12,7 @@ _NAMES_USERS = re.compile(r"\bUsers:|\b[Uu]sed by\b|\bcalls? this\b|`make ")
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "constants", "misc"}
 
 
+@lru_cache
 def _shared_modules_used_by(service: str) -> set[str]:
     """Return the shared modules that a service imports, directly or through one another."""
     known = {file.module: file for file in package_files(SHARED)}

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import json
 import socket
 import time
 from collections.abc import Sequence
@@ -56,6 +55,7 @@ async def throughput(stack: Stack, lanes: Sequence[Lane], *, events: int) -> dic
         "deliveries_per_second": events / seconds,
         "duplicates": counts["received"] - counts["unique"],
         "seconds": seconds,
+        "worker_mib": stack.workers_mib(peak=True),
     }
 
 
@@ -172,15 +172,13 @@ async def _ledgers(stack: Stack, lanes: Sequence[Lane]) -> None:
 
 
 def _event(lane: Lane, number: int, scheduled_ns: int, *, streamed: bool = True) -> bytes:
-    """Return an event of about ``PAYLOAD_BYTES``; ``scheduled_ns`` has 19 digits until the year 2286."""
-    event: dict[str, Any] = {
-        "id": f"b{scheduled_ns}-{number}",
-        "type": lane.event_type,
-        "subject": f"s{number}",
-        "data": {"scheduled_ns": scheduled_ns, "id": f"r{number % 10**7:07d}", "status": "approved"},
-    }
-    if streamed:
-        event["tenant_id"] = lane.tenant_id
-    padding = PAYLOAD_BYTES - len(json.dumps(event)) - len(', "note": ""')
-    event["data"]["note"] = "x" * max(0, padding)
-    return json.dumps(event, separators=(",", ":")).encode()
+    """Return an event of about ``PAYLOAD_BYTES``; ``scheduled_ns`` has 19 digits until the year 2286.
+
+    Put together by hand: what it costs is taken from the processes that are measured.
+    """
+    tenant = f',"tenant_id":"{lane.tenant_id}"' if streamed else ""
+    event = (
+        f'{{"id":"b{scheduled_ns}-{number}","type":"{lane.event_type}","subject":"s{number}"{tenant},"data":'
+        f'{{"scheduled_ns":{scheduled_ns},"id":"r{number % 10**7:07d}","status":"approved","note":"'
+    )
+    return f'{event:x<{PAYLOAD_BYTES - 3}}"}}}}'.encode()

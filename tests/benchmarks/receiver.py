@@ -14,6 +14,8 @@ import uvloop
 
 _OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-type: text/plain\r\n\r\nok"
 _MARK = b'"scheduled_ns":'
+_ID = b"\r\nwebhook-id: "
+_LENGTH = b"\r\ncontent-length:"
 
 
 class Counts:
@@ -30,10 +32,11 @@ class Counts:
         self.latencies_ms: list[float] = []
 
     def add(self, head: bytes, body: bytes, came_ns: int) -> None:
+        """Count a request; ``head`` is in lower case."""
         self.received += 1
         self.first_ns = self.first_ns or came_ns
         self.last_ns = came_ns
-        start = head.lower().find(b"\r\nwebhook-id: ") + len(b"\r\nwebhook-id: ")
+        start = head.find(_ID) + len(_ID)
         self.ids.add(head[start : head.find(b"\r\n", start)])
         mark = body.find(_MARK)
         if mark >= 0:
@@ -64,30 +67,28 @@ class Protocol(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        if not self._buffer:
+        if self._buffer:
+            data = self._buffer + data
+        else:
             self._came_ns = time.time_ns()
-        self._buffer += data
-        while True:
-            end = self._buffer.find(b"\r\n\r\n")
-            if end < 0:
-                return
-            head = self._buffer[:end]
-            at = head.lower().find(b"content-length:")
-            length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
-            if len(self._buffer) < end + 4 + length:
-                return
-            body = self._buffer[end + 4 : end + 4 + length]
-            self._buffer = self._buffer[end + 4 + length :]
-            self._answer(head, body)
+        while (end := data.find(b"\r\n\r\n")) >= 0:
+            head = data[:end].lower()
+            at = head.find(_LENGTH)
+            whole = end + 4 + (int(head[at + len(_LENGTH) :].split(b"\r\n", 1)[0]) if at >= 0 else 0)
+            if len(data) < whole:
+                break
+            self._answer(head, data[end + 4 : whole])
+            data = data[whole:]
+        self._buffer = data
 
     def _answer(self, head: bytes, body: bytes) -> None:
-        if head.startswith(b"GET /stats"):
+        if head.startswith(b"get /stats"):
             report = self._counts.report()
             self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(report), report))
-        elif head.startswith(b"POST /reset"):
+        elif head.startswith(b"post /reset"):
             self._counts.reset()
             self._transport.write(_OK)
-        elif not head.startswith(b"POST /hang"):
+        elif not head.startswith(b"post /hang"):
             self._counts.add(head, body, self._came_ns)
             self._transport.write(_OK)
 

@@ -1,12 +1,9 @@
-"""``make bench``: prints a table and writes JSON under ``var/bench/``.
+"""``make bench``: prints a table and writes JSON under ``var/bench/``. ``--help`` names the benchmarks.
 
 Latency counts from the scheduled time, a run is void unless the ledger balances, figures are medians of at least three runs.
-
-``python tests/benchmarks/run.py [--quick] [name …]`` with names of ``throughput latency hanging publish_single publish_batch
-million`` and ``verify_in_process verify_http verify_cold verify_http_million verify_cold_million``; ``verify`` stands for all
-of the latter, ``balances`` for ``balances balances_hung``, and ``transfers`` for ``transfers transfers_150``.
 """
 
+import argparse
 import asyncio
 import json
 import os
@@ -24,14 +21,36 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import balances, delivery, transfers, verification
+from benchmarks import balances, delivery, idle, transfers, verification
 from benchmarks.stack import Stack, running_stack
 
+BENCHMARKS = {
+    "verify_in_process": "a key whose answer is remembered by a sibling",
+    "verify_http": "POST /v1/verify of keys that are used again and again",
+    "verify_cold": "the same of keys that were never seen",
+    "verify_in_process_million": "the three above, with a million keys in the table; not with --quick",
+    "verify_http_million": "",
+    "verify_cold_million": "",
+    "idle": "processor and queue commands while nothing is wanted",
+    "latency": "from publishing to the first byte, over 1 000 webhooks",
+    "throughput": "events from the stream to 100 webhooks, as fast as they go",
+    "publish_single": "POST /v1/events with one event",
+    "publish_batch": "POST /v1/events with a hundred",
+    "hanging": "latency over 100 webhooks, without (baseline_100) and with one that hangs",
+    "million": "both, before and while a dead webhook has 1 000 000 pending (--quick: 100 000)",
+    "balances": "reads of balances, without and with a wallet that hangs",
+    "transfers": "transfers between two wallets: as fast as they go, 150 a second, and beside one that hangs",
+}
+VERIFY = "verify"
+"""Stands for all whose name begins so."""
 RUNS = 3
 _WIDTH = 110
 WORKERS = 2
 REACH = {
+    "idle.worker_core_percent": "< 2",
+    "idle.queue_commands_per_second": "< 50",
     "throughput.deliveries_per_second": "≥ 3000 (issue: ≥ 2000)",
+    "throughput.worker_mib": "< 200",
     "latency.p50_ms": "≤ 8",
     "latency.p99_ms": "≤ 40",
     "hanging.p99_ms": "≤ 1.2 x of baseline_100",
@@ -58,28 +77,55 @@ REACH |= {
 
 REACH |= {
     "transfers.transfers_per_second": "≥ 150 (beyond: 400)",
+    "transfers_hung.p99_ms": "≤ 1.1 x of transfers_calm",
 }
+_CALM = 40
+"""Transfers a second that this machine carries without a queue: what one hung wallet costs the others shows there."""
 
 Measure = Callable[[], Awaitable[dict[str, float]]]
 
 
-async def main(names: list[str], *, quick: bool) -> None:
-    """Run the named benchmarks (all by default) and report."""
+async def main(names: frozenset[str], *, quick: bool) -> None:
+    """Run the named benchmarks and report."""
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     results: dict[str, list[dict[str, float]]] = {}
-    if not names or any(name.startswith("verify") for name in names):
+    if any(name.startswith(VERIFY) for name in names):
         async with verification.running_bench() as bench:
             await _run(console, results, await _verifications(bench, names, quick=quick))
-            if not quick:
+            if not quick and any(name.startswith(VERIFY) and name.endswith("_million") for name in names):
                 await bench.fill_up(verification.MILLION)
                 await _run(console, results, await _verifications(bench, names, suffix="_million", quick=quick))
-    if not names or not all(name.startswith("verify") for name in names):
+    if not all(name.startswith(VERIFY) for name in names):
         async with running_stack(workers=WORKERS) as stack:
             await _run(console, results, await _measures(stack, names, quick=quick))
-            await _run_balances(console, results, stack, names, quick=quick)
-            await _run_transfers(console, results, stack, names, quick=quick)
+            if "balances" in names:
+                await _run_balances(console, results, stack, quick=quick)
+            if "transfers" in names:
+                await _run_transfers(console, results, stack, quick=quick)
     _print(console, results)
     console.print(f"written: {_write(results)}")
+
+
+def parse_names(arguments: Sequence[str]) -> tuple[frozenset[str], bool]:
+    """Return the benchmarks that a command line asks for, all if it names none, and whether they are to be quick."""
+    parser = argparse.ArgumentParser(
+        description="Measure, with the real processes on this machine. Nothing else should run on it meanwhile.",
+        epilog="\n".join(
+            ["benchmarks, in their order:", *(f"  {name:26}{about}" for name, about in BENCHMARKS.items())]
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="name", help=f"which ones, `{VERIFY}` for all of verify_*; default: all"
+    )
+    parser.add_argument("--quick", action="store_true", help="shorter runs: enough to compare, not to publish")
+    parsed = parser.parse_args(arguments)
+    if unknown := [name for name in parsed.names if name not in {VERIFY, *BENCHMARKS}]:
+        parser.error(f"no such benchmark: {', '.join(unknown)}; there are: {VERIFY}, {', '.join(BENCHMARKS)}")
+    wanted = set(parsed.names or BENCHMARKS)
+    if VERIFY in wanted:
+        wanted |= {name for name in BENCHMARKS if name.startswith(VERIFY)}
+    return frozenset(wanted & BENCHMARKS.keys()), parsed.quick
 
 
 async def _run(console: Console, results: dict[str, list[dict[str, float]]], measures: dict[str, Measure]) -> None:
@@ -92,7 +138,7 @@ async def _run(console: Console, results: dict[str, list[dict[str, float]]], mea
 
 
 async def _verifications(
-    bench: verification.Bench, names: list[str], *, quick: bool, suffix: str = ""
+    bench: verification.Bench, names: frozenset[str], *, quick: bool, suffix: str = ""
 ) -> dict[str, Measure]:
     keys = await bench.add_keys(verification.WARM_KEYS)
     seconds = 5 if quick else 15
@@ -101,32 +147,30 @@ async def _verifications(
         "verify_http": lambda: verification.warm(bench, keys, seconds=seconds),
         "verify_cold": lambda: verification.cold(bench),
     }
-    wanted = {name + suffix: measure for name, measure in measures.items()}
-    return {name: measure for name, measure in wanted.items() if not names or {"verify", name} & set(names)}
+    return {name + suffix: measure for name, measure in measures.items() if name + suffix in names}
 
 
-async def _measures(stack: Stack, names: list[str], *, quick: bool) -> dict[str, Measure]:
+async def _measures(stack: Stack, names: frozenset[str], *, quick: bool) -> dict[str, Measure]:
+    """Return what is wanted of the dispatcher. Whatever leaves something behind, such as timeouts to come, stands last."""
     hundred = await delivery.make_lanes(stack, 100, name="hundred")
+    thousand = await delivery.make_lanes(stack, 1_000, name="thousand") if "latency" in names else []
     events, seconds = (5_000, 5) if quick else (20_000, 15)
     measures: dict[str, Measure] = {
+        "idle": lambda: idle.idle(stack, seconds=10 if quick else 20),
+        "latency": lambda: delivery.latency(stack, thousand, per_second=200, seconds=seconds),
         "throughput": lambda: delivery.throughput(stack, hundred, events=events),
         "publish_single": lambda: delivery.publishing(stack, requests=events // 5, batch=1),
         "publish_batch": lambda: delivery.publishing(stack, requests=events // 50, batch=100),
-        "baseline_100": lambda: delivery.latency(stack, hundred, per_second=200, seconds=seconds),
-        "hanging": lambda: delivery.hanging(stack, hundred, per_second=200, seconds=seconds),
     }
-    if not names or "latency" in names:
-        thousand = await delivery.make_lanes(stack, 1_000, name="thousand")
-        # Before the hanging one, whose timeouts would go on into its time.
-        measures = {
-            "latency": lambda: delivery.latency(stack, thousand, per_second=200, seconds=seconds),
-            **measures,
-        }
-    if not names or "million" in names:
+    measures = {name: measure for name, measure in measures.items() if name in names}
+    if "hanging" in names:
+        measures["baseline_100"] = lambda: delivery.latency(stack, hundred, per_second=200, seconds=seconds)
+        measures["hanging"] = lambda: delivery.hanging(stack, hundred, per_second=200, seconds=seconds)
+    if "million" in names:
         measures |= _beside_a_million(
             stack, hundred, events=events, seconds=seconds, pending=100_000 if quick else 1_000_000
         )
-    return {name: measure for name, measure in measures.items() if not names or name in names or "million" in name}
+    return measures
 
 
 def _beside_a_million(
@@ -147,10 +191,8 @@ def _beside_a_million(
 
 
 async def _run_balances(
-    console: Console, results: dict[str, list[dict[str, float]]], stack: Stack, names: list[str], *, quick: bool
+    console: Console, results: dict[str, list[dict[str, float]]], stack: Stack, *, quick: bool
 ) -> None:
-    if names and "balances" not in names:
-        return
     seconds = 5 if quick else 15
     async with balances.bench_wallets(stack) as wallets:
         measures: dict[str, Measure] = {
@@ -161,17 +203,22 @@ async def _run_balances(
 
 
 async def _run_transfers(
-    console: Console, results: dict[str, list[dict[str, float]]], stack: Stack, names: list[str], *, quick: bool
+    console: Console, results: dict[str, list[dict[str, float]]], stack: Stack, *, quick: bool
 ) -> None:
-    if names and "transfers" not in names:
-        return
     count = 1_000 if quick else 4_000
     async with transfers.bench_pair(stack) as pair:
         measures: dict[str, Measure] = {
             "transfers": lambda: transfers.transfers(stack, pair, per_second=None, count=count),
             "transfers_150": lambda: transfers.transfers(stack, pair, per_second=150, count=count),
+            "transfers_calm": lambda: transfers.transfers(stack, pair, per_second=_CALM, count=count // 4),
         }
         await _run(console, results, measures)
+        async with transfers.hung_wallet(stack, pair, per_second=_CALM // 5) as hung:
+
+            async def beside() -> dict[str, float]:
+                return await transfers.transfers(stack, pair, per_second=_CALM, count=count // 4, beside_hung=hung)
+
+            await _run(console, results, {"transfers_hung": beside})
 
 
 def _print(console: Console, results: dict[str, list[dict[str, float]]]) -> None:
@@ -208,5 +255,5 @@ def _write(results: dict[str, list[dict[str, float]]]) -> Path:
 
 
 if __name__ == "__main__":
-    arguments = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
-    asyncio.run(main(arguments, quick="--quick" in sys.argv))
+    chosen, be_quick = parse_names(sys.argv[1:])
+    asyncio.run(main(chosen, quick=be_quick))

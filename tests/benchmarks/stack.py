@@ -68,12 +68,15 @@ class Stack:
         """Forget the receiver's counts."""
         await self.http.post(f"{self.receiver_url}/reset")
 
-    def workers_mib(self) -> int:
-        """Return the memory that the dispatcher's largest worker holds."""
+    def worker_pids(self) -> list[int]:
+        """Return the dispatcher's workers."""
         processes = self.info["processes"]
-        pids = [entry["pid"] for name, entry in processes.items() if name.startswith("webhook-dispatcher-worker")]
-        lines = [line for pid in pids for line in Path(f"/proc/{pid}/status").read_text().splitlines()]
-        return max(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) // 1024
+        return [entry["pid"] for name, entry in processes.items() if name.startswith("webhook-dispatcher-worker")]
+
+    def workers_mib(self, *, peak: bool = False) -> int:
+        """Return the memory that the dispatcher's largest worker holds, or held at its peak since it began."""
+        lines = [line for pid in self.worker_pids() for line in Path(f"/proc/{pid}/status").read_text().splitlines()]
+        return max(int(line.split()[1]) for line in lines if line.startswith("VmHWM" if peak else "VmRSS")) // 1024
 
     async def ledger(self, owner_key: str) -> dict[str, Any]:
         """Return a tenant's ledger; raises if it does not balance, for then the run is void."""

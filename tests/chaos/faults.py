@@ -51,6 +51,20 @@ async def kill_api(stack: StackProcess, _random: Random) -> Happened:
     return await _kill(stack, "webhook-dispatcher-api-1")
 
 
+async def stop_api(stack: StackProcess, _random: Random) -> Happened:
+    """Stop the dispatcher's API in order, while events are being published to it."""
+    name = "webhook-dispatcher-api-1"
+    pid = stack.pid(name)
+    os.kill(pid, signal.SIGTERM)
+    await stack.until_replaced(name, pid=pid)
+    return Happened(name=f"SIGTERM {name}")
+
+
+async def kill_credentials(stack: StackProcess, _random: Random) -> Happened:
+    """End the API that verifies keys as a crash does: nothing is published over HTTP until it is back."""
+    return await _kill(stack, "credentials-api-1")
+
+
 async def kill_postgres(stack: StackProcess, _random: Random) -> Happened:
     """End the database server as a crash does. Where it is away for longer than a lease, lanes may change hands."""
     return await _kill(stack, "postgres", workers=2)

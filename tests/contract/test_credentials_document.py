@@ -5,11 +5,11 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from shared.openapi_export import document
 from shared.problems import PROBLEM_MEDIA_TYPE
 from support.credentials_service import CredentialsService
+from support.exported_documents import exported_document
 
-DOCUMENT = document("credentials")
+DOCUMENT = exported_document("credentials")
 #: Anybody may report a leaked key.
 WITHOUT_CREDENTIAL = {"POST /v1/leaked-keys"}
 CALLS = {

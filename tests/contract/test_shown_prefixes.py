@@ -6,12 +6,12 @@ import jsonschema_rs
 import pytest
 
 from shared import key_format
-from shared.openapi_export import document
 from support.credentials_service import CredentialsService
+from support.exported_documents import exported_document
 
 SHOWN = "cw_pk_live_Ab7d…x0Zk"
 KEY = key_format.generate("public", "live")
-DOCUMENT = document("credentials")
+DOCUMENT = exported_document("credentials")
 NEW_KEY = {"name": "n", "kind": "secret", "environment": "live"}
 NEW_ROLE = {"name": "r", "scopes": ["events:read"]}
 

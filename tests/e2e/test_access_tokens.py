@@ -1,12 +1,12 @@
 """Access tokens in the whole stack, each part a process of its own: got at credentials, used at a sibling, ended everywhere."""
 
 import asyncio
-import time
 
 import httpx2
 
 from support.access_tokens import Issuer, forgeries
 from support.oauth_client import OAuthClient, bearer
+from support.served_time import served_clock
 from support.stack import StackProcess, running_stack
 
 EVENT = {"type": "withdrawal.rejected", "subject": "a1b2c3d4", "data": {}}
@@ -39,9 +39,8 @@ async def test_a_token_publishes_and_reads_until_it_is_revoked() -> None:
             answer = await sibling.get("/v1/events", headers=bearer(text))
             assert answer.status_code in {401, 429}, name
         assert (await client.revoke(wide)).status_code == 200
-        ended = time.monotonic()
-        async with asyncio.timeout(5):
+        async with served_clock() as clock, asyncio.timeout(30):
             while (await sibling.get("/v1/events", headers=bearer(wide))).status_code == 200:
                 pass
-        assert time.monotonic() - ended < LIMIT_SECONDS
+            assert clock.now() < LIMIT_SECONDS
         assert (await sibling.get("/v1/events", headers=bearer(narrow))).status_code == 200

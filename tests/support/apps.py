@@ -35,7 +35,8 @@ async def on_socket(app: FastAPI, *, port: int = 0, started: bool = False) -> As
 
     ``started``: its lifespan runs already, and is left alone.
     """
-    listener = socket.socket()
+    # Named: asyncio sends at once (TCP_NODELAY) only on what is known to be TCP, and each answer would come 40 ms late.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind((LOOPBACK, port))
     lifespan: Literal["on", "off"] = "off" if started else "on"
     config = uvicorn.Config(app, lifespan=lifespan, log_config=None, proxy_headers=False, timeout_graceful_shutdown=5)

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from reference_wallet.discovery import service as discovery
 from reference_wallet.signed_calls import callers, route
 from reference_wallet.transfers import repository, schemas
+from reference_wallet.transfers.batch import Batch, Wanted
 from reference_wallet.transfers.rules import Change, Holds, Order, Transfer, Wallet, WalletRules
 from shared.ewp import signatures
 
@@ -148,9 +149,7 @@ def _feed_with_gaps(patch: pytest.MonkeyPatch) -> None:
 
 
 def _numbered_by_twos(patch: pytest.MonkeyPatch) -> None:
-    by_two = repository._APPLY.text.replace("latest_seq = latest_seq + 1", "latest_seq = latest_seq + 2")
-    broken = text(by_two).bindparams(*repository._APPLY._bindparams.values())
-    patch.setattr(repository, "_APPLY", broken)
+    patch.setattr(Batch, "_next_seq", lambda batch: batch.latest_seq + 2)
 
 
 def _end_of_the_feed_unknown(patch: pytest.MonkeyPatch) -> None:
@@ -164,24 +163,37 @@ def _end_of_the_feed_unknown(patch: pytest.MonkeyPatch) -> None:
 
 
 def _unlocked_wallets(patch: pytest.MonkeyPatch) -> None:
-    """Read the balance without a lock, and write it without looking whether it is still there."""
-    patch.setattr(repository, "_LOCK_WALLET", text(repository._LOCK_WALLET.text.replace(" FOR UPDATE", "")))
+    """Decide about calls of the same moment as if each were alone, and write the balance without looking at it again."""
+    money_after = Batch._wallet_after
+
+    def forgotten(batch: Batch, change: Change, order: Order | None) -> Wallet | None:
+        before = dict(batch._wallets)
+        after = money_after(batch, change, order)
+        batch._wallets.update(before)
+        return after
+
+    patch.setattr(Batch, "_wallet_after", forgotten)
     unlocked = repository._APPLY.text.replace(
-        "ledger = ledger + :ledger_delta", "ledger = greatest(ledger + :ledger_delta, 0)"
+        "ledger = w.ledger + moved.ledger_delta", "ledger = greatest(w.ledger + moved.ledger_delta, 0)"
     )
-    patch.setattr(repository, "_APPLY", text(unlocked).bindparams(*repository._APPLY._bindparams.values()))
+    patch.setattr(repository, "_APPLY", text(unlocked))
 
 
 def _forgotten_tombstones(patch: pytest.MonkeyPatch) -> None:
-    claim = repository.claim
+    carry_out = Batch.carry_out
 
-    async def over_tombstones(connection: Any, *, system_id: Any, transfer_id: str, order: Order | None) -> bool:
-        if order is not None:
-            gone = text("DELETE FROM transfers WHERE system_id = :s AND transfer_id = :t AND op IS NULL")
-            await connection.execute(gone, {"s": system_id, "t": transfer_id})
-        return await claim(connection, system_id=system_id, transfer_id=transfer_id, order=order)
+    def over_tombstones(batch: Batch, wanted: Wanted) -> Transfer | None:
+        known = batch._transfers.get(wanted.transfer_id)
+        if wanted.action == "put" and known is not None and known.order is None:
+            del batch._transfers[wanted.transfer_id]
+        return carry_out(batch, wanted)
 
-    patch.setattr(repository, "claim", over_tombstones)
+    patch.setattr(Batch, "carry_out", over_tombstones)
+    # The tombstone has no content: what comes over it brings its own.
+    content = "op, mode, wallet_id, owner_ref, amount, currency, not_after, reference"
+    written = ", ".join(f"{name} = excluded.{name}" for name in content.split(", "))
+    over = repository._APPLY.text.replace("DO UPDATE SET state", f"DO UPDATE SET {written}, state")
+    patch.setattr(repository, "_APPLY", text(over))
 
 
 def _known_for_two_days(patch: pytest.MonkeyPatch) -> None:

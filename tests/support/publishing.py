@@ -11,7 +11,7 @@ from shared.principals import Realm
 from shared.publisher import HttpPublisher, PublishedEvent, PublisherUnavailableError
 from support.dispatcher_service import DispatcherService
 
-_WAIT_SECONDS = 20.0
+_WAIT_SECONDS = 60.0
 
 
 class Between(httpx2.AsyncBaseTransport):

@@ -2,23 +2,33 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from sqlalchemy import event
 
 from shared.database import Database
 
+_recorded_here: ContextVar[object] = ContextVar("recorded_here", default=None)
+
 
 @contextmanager
-def recorded_statements(database: Database) -> Iterator[list[str]]:
-    """Give the list of SQL statements that the database executes meanwhile."""
+def recorded_statements(database: Database, *, of_this_task: bool = False) -> Iterator[list[str]]:
+    """Give the list of SQL statements that the database executes meanwhile.
+
+    ``of_this_task``: without those of tasks that ran before, such as what an application does beside its requests.
+    """
     statements: list[str] = []
+    mark = object()
+    token = _recorded_here.set(mark)
 
     def record(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        statements.append(statement)
+        if not of_this_task or _recorded_here.get() is mark:
+            statements.append(statement)
 
     event.listen(database.engine.sync_engine, "before_cursor_execute", record)
     try:
         yield statements
     finally:
         event.remove(database.engine.sync_engine, "before_cursor_execute", record)
+        _recorded_here.reset(token)

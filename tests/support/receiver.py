@@ -16,7 +16,7 @@ import standardwebhooks
 import svix.webhooks
 
 LOOPBACK = "127.0.0.1"
-_WAIT_SECONDS = 20.0
+_WAIT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

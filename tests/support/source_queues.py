@@ -4,13 +4,16 @@ import asyncio
 import json
 import os
 import secrets
+import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import aio_pika
 import nats
+import pamqp.encode
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from nats.js.errors import NotFoundError
@@ -114,6 +117,17 @@ class RabbitQueue:
         async with self._channel() as channel:
             message = aio_pika.Message(body, message_id=name or None, delivery_mode=2)
             await channel.default_exchange.publish(message, routing_key=self._queue)
+
+    async def publish_at(self, body: bytes, *, timestamp: int) -> None:
+        """Publish with a timestamp that may be beyond all years; AMQP has 64 bits for the seconds."""
+        real = pamqp.encode.METHODS["timestamp"]
+        pamqp.encode.METHODS["timestamp"] = lambda _: struct.pack(">Q", timestamp)
+        try:
+            async with self._channel() as channel:
+                message = aio_pika.Message(body, timestamp=datetime.now(UTC), headers={"at": datetime.now(UTC)})
+                await channel.default_exchange.publish(message, routing_key=self._queue)
+        finally:
+            pamqp.encode.METHODS["timestamp"] = real
 
     async def unacknowledged(self) -> int:
         # What a connection that is gone had not acknowledged is back in the queue a moment later.

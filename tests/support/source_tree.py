@@ -1,7 +1,7 @@
 """The project's Python files as syntax trees, for the tests of its architecture."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -45,15 +45,19 @@ class SourceFile:
         """Return the module's docstring on one line."""
         return " ".join((ast.get_docstring(self.tree) or "").split())
 
-    def imports(self) -> Iterator[tuple[str, str, int]]:
+    def imports(self) -> Sequence[tuple[str, str, int]]:
         """Give (module, name, line) of each import anywhere in the file; the name is "" for a whole module."""
+        return self._imports
+
+    @cached_property
+    def _imports(self) -> Sequence[tuple[str, str, int]]:
+        found: list[tuple[str, str, int]] = []
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
-                for alias in node.names:
-                    yield alias.name, "", node.lineno
+                found += [(alias.name, "", node.lineno) for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module:
-                for alias in node.names:
-                    yield node.module, alias.name, node.lineno
+                found += [(node.module, alias.name, node.lineno) for alias in node.names]
+        return found
 
     def functions(self) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
         """Give every function and method, nested ones too."""

@@ -21,7 +21,7 @@ from support.crashing_client import CrashingClient, Moment
 from support.credentials_service import credentials_service
 from support.credentials_service import settings_for as credentials_settings_for
 from support.databases import Databases
-from support.engine import until
+from support.engine import WAIT_SECONDS, until
 from support.gateway_service import GatewayService, Tenant, gateway_service, settings_for
 from support.reference_wallet import ReferenceWallet, WalletSystem, reference_wallet
 from wallet_gateway.protocols.client import WalletClient
@@ -178,7 +178,7 @@ class Bench:
         transfer: dict[str, Any] = answer.json()
         return transfer
 
-    async def ended(self, transfer_id: str, *, seconds: float = 20) -> dict[str, Any]:
+    async def ended(self, transfer_id: str, *, seconds: float = WAIT_SECONDS) -> dict[str, Any]:
         """Return a transfer once it is no longer pending."""
 
         async def is_ended() -> bool:

@@ -4,21 +4,25 @@ A request's transaction commits before its answer leaves: on this FastAPI a plai
 response was sent, hence ``scope="function"``. Used by every service.
 """
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, TypeVar
 
 import orjson
 from fastapi import Depends, Request
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 _STATEMENT_TIMEOUT_MS = 30_000
 _IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000
 _CONNECT_TIMEOUT_SECONDS = 5
 _TRIES_MAX = 5
+_TRUSTED_SECONDS = 1.0
+"""So long a connection is believed to live after it was used."""
 _PLAN_ONCE = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 # SQLSTATE classes: connection exceptions, operator intervention (shutdown, crash, starting up), insufficient resources.
 _UNAVAILABLE_SQLSTATES = ("08", "57P", "53")
@@ -58,11 +62,10 @@ class Database:
         """
         engine = create_async_engine(
             url,
-            pool_size=pool_size,
-            max_overflow=pool_size,
+            # All are kept: one that is opened for a moment of load and closed after it costs more than a hundred statements.
+            pool_size=pool_size * 2,
+            max_overflow=0,
             pool_timeout=10,
-            # A request finds out that its connection died in an outage before it uses it; hot statements are repeated anyway.
-            pool_pre_ping=not plan_once,
             # Parameters hold payloads and hashes, and an error's text reaches the log.
             hide_parameters=True,
             pool_use_lifo=True,
@@ -79,6 +82,9 @@ class Database:
                 },
             },
         )
+        if not plan_once:
+            # A request finds out that its connection died in an outage before it uses it; hot statements are repeated anyway.
+            _test_before_use(engine)
         return cls(engine, session_info=session_info)
 
     @asynccontextmanager
@@ -122,6 +128,28 @@ class Database:
     async def aclose(self) -> None:
         """Close every pooled connection."""
         await self.engine.dispose()
+
+
+def _test_before_use(engine: AsyncEngine) -> None:
+    """Have connections replaced that are known to be closed, and those that were idle asked first whether they live.
+
+    Asking each time, as the pool can do by itself, takes three round trips for every one that is of use.
+    """
+
+    @event.listens_for(engine.sync_engine, "checkin")
+    def returned(_connection: object, record: ConnectionPoolEntry) -> None:
+        record.info["returned_at"] = time.monotonic()
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def taken(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+        now = time.monotonic()
+        try:
+            if connection.driver_connection.is_closed():
+                raise DisconnectionError
+            if now - record.info.get("returned_at", now) > _TRUSTED_SECONDS:
+                engine.sync_engine.dialect.do_ping(connection)
+        except (DBAPIError, engine.sync_engine.dialect.loaded_dbapi.Error, OSError) as exc:
+            raise DisconnectionError from exc
 
 
 async def transaction(request: Request) -> AsyncIterator[AsyncSession]:

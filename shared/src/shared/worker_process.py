@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 import arq
+import orjson
 import structlog
 import uvloop
 from arq.connections import RedisSettings
@@ -130,6 +131,9 @@ async def _run_jobs(plan: WorkerPlan[Opened], resources: Opened) -> None:
             queue_name=f"causeway:jobs:{plan.service}",
             poll_delay=_ARQ_POLL_SECONDS,
             handle_signals=False,
+            # Never arq's own form, pickle: whoever may write to Valkey (every publisher may) would run code of theirs here.
+            job_serializer=serialize_job,
+            job_deserializer=orjson.loads,
             ctx={**plan.context, "resources": resources},
         )
         try:
@@ -139,6 +143,11 @@ async def _run_jobs(plan: WorkerPlan[Opened], resources: Opened) -> None:
         finally:
             await _close_quietly(worker)
         await asyncio.sleep(_ARQ_RETRY_SECONDS)
+
+
+def serialize_job(job: dict[str, Any]) -> bytes:
+    """Return a job or its result as JSON; what has no such form (an exception that ended it) as its ``repr``."""
+    return orjson.dumps(job, default=repr)
 
 
 async def _close_quietly(worker: arq.Worker) -> None:

@@ -78,7 +78,7 @@ async def test_answer_and_work_are_the_same_for_every_key(service: CredentialsSe
     finder = service.client(client_ip="198.51.100.2")
     processing = service.resources.leaked_keys
     async with _held_back(service):
-        with recorded_statements(service.resources.database) as statements:
+        with recorded_statements(service.resources.database, of_this_task=True) as statements:
             answer = await report(finder, text)
     assert (answer.status_code, answer.json(), answer.headers["content-length"]) == (202, {"status": "accepted"}, "21")
     assert [statement.split()[:3] for statement in statements] == [["INSERT", "INTO", "leaked_key_reports"]]
@@ -91,7 +91,7 @@ async def test_what_is_no_key_is_accepted_alike(service: CredentialsService) -> 
     """Anybody can tell from the checksum; nothing is kept of it."""
     finder = service.client(client_ip="198.51.100.3")
     for text in ("", "nonsense", "cw_sk_live_" + "0" * 49, "é"):
-        with recorded_statements(service.resources.database) as statements:
+        with recorded_statements(service.resources.database, of_this_task=True) as statements:
             answer = await report(finder, text)
         assert (answer.status_code, answer.json()) == (202, {"status": "accepted"})
         assert not any("INSERT" in statement for statement in statements)

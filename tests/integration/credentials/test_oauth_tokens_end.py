@@ -18,6 +18,7 @@ from support.access_tokens import claims_of
 from support.apps import on_socket
 from support.credentials_service import CredentialsService
 from support.oauth_client import OAuthClient, bearer
+from support.served_time import ServedClock, served_clock
 
 LIMIT_SECONDS = 1.0
 
@@ -95,11 +96,11 @@ async def _first_heard(sibling: AccessClient) -> None:
                 await sibling.feed.ask(wait_seconds=0)
 
 
-async def _denied_after(allows: Callable[[], Awaitable[bool]], *, since: float) -> float:
-    async with asyncio.timeout(5):
+async def _denied_after(allows: Callable[[], Awaitable[bool]], *, clock: ServedClock, since: float) -> float:
+    async with asyncio.timeout(30):
         while await allows():
             pass
-    return time.monotonic() - since
+    return clock.now() - since
 
 
 @pytest.mark.parametrize("change", [*CHANGES, "tenant suspended", "token revoked"])
@@ -118,7 +119,7 @@ async def test_whatever_ends_a_token_is_seen_by_all_in_under_a_second(
     async def sibling_allows(sibling: AccessClient) -> bool:
         return await sibling.verify(token, ip=None, scope="events:publish") is not None
 
-    async with httpx2.AsyncClient(base_url=second_process) as second:
+    async with served_clock() as clock, httpx2.AsyncClient(base_url=second_process, timeout=30) as second:
         users: list[Callable[[], Awaitable[bool]]] = [
             lambda: process_allows(client.http),
             lambda: process_allows(second),
@@ -133,8 +134,8 @@ async def test_whatever_ends_a_token_is_seen_by_all_in_under_a_second(
             answer = await CHANGES[change](owner, made, client)
             await service.resources.leaked_keys.deal_with_all()  # a report is taken in, and dealt with after its answer
         assert answer.is_success, answer.text
-        committed = time.monotonic()
-        seconds = await asyncio.gather(*(_denied_after(allows, since=committed) for allows in users))
+        committed = clock.now()
+        seconds = await asyncio.gather(*(_denied_after(allows, clock=clock, since=committed) for allows in users))
         print(f"{change}: denied after", *(f"{passed:.3f} s" for passed in seconds))  # noqa: T201 - shown by pytest -s: the live figure
         assert max(seconds) < LIMIT_SECONDS
         assert not any([await allows() for allows in users for _ in range(3)])

@@ -33,6 +33,7 @@ from support.apps import on_socket
 from support.credentials_service import CredentialsService, credentials_service, settings_for
 from support.databases import Databases
 from support.oauth_client import OAuthClient, bearer
+from support.served_time import served_clock
 
 ACTOR = Actor(kind="command", id="test")
 
@@ -139,13 +140,12 @@ async def test_keys_that_may_be_known_are_dropped_with_all_their_tokens(service:
         resources = service.resources
         async with resources.database.transaction() as session:
             await replace_all(session, sealing=resources.sealing, actor=ACTOR, now=datetime.now(UTC))
-        began = time.monotonic()
-        async with asyncio.timeout(5):
+        async with served_clock() as clock, asyncio.timeout(30):
             while await sibling.verify(token, ip=None, scope="events:read") is not None:
                 assert (await client.http.get("/livez")).is_success  # lets the feed be heard meanwhile
             while (await client.http.get("/v1/whoami", headers=bearer(token))).status_code == 200:
                 pass
-        assert time.monotonic() - began < 1.0
+            assert clock.now() < 1.0
         fresh = await client.token()
         assert (await client.http.get("/v1/whoami", headers=bearer(fresh))).status_code == 200
         await sibling.aclose()
@@ -175,11 +175,10 @@ async def test_a_leaked_key_that_was_dropped_forges_nothing_for_anybody(service:
         assert await warm.verify(forged(), ip=None, scope="events:publish") is not None
         async with resources.database.transaction() as session:
             await replace_all(session, sealing=resources.sealing, actor=ACTOR, now=datetime.now(UTC))
-        began = time.monotonic()
-        async with asyncio.timeout(5):
+        async with served_clock() as clock, asyncio.timeout(30):
             while await warm.verify(forged(), ip=None, scope="events:publish") is not None:
                 await told(warm)  # one after the other: all run in one loop with the test
-        assert time.monotonic() - began < 1.0
+            assert clock.now() < 1.0
         await begin(begins_later)
         for _ in range(100):
             for sibling in siblings:

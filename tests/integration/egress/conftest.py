@@ -6,6 +6,7 @@ from ipaddress import ip_network
 import pytest
 
 from shared.egress import AddressPolicy, EgressClient
+from support.name_server import NameServer, name_server
 
 
 @pytest.fixture
@@ -17,3 +18,9 @@ def loopback() -> AddressPolicy:
 async def client(loopback: AddressPolicy) -> AsyncIterator[EgressClient]:
     async with await EgressClient.open(loopback, connections_max=20) as client:
         yield client
+
+
+@pytest.fixture(name="name_server")
+async def _name_server() -> AsyncIterator[NameServer]:
+    async with name_server({}) as server:
+        yield server

@@ -1,10 +1,13 @@
 """Each change writes its audit entry, in its own transaction, with who, what and from where, and no secret."""
 
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from shared import typeids
+from shared.audit_entries.tasks import forget_entries
 from support.dispatcher_service import URL, DispatcherService, Tenant, payment
 
 
@@ -91,3 +94,24 @@ async def test_a_replayed_creation_is_written_down_once(tenant: Tenant, service:
         body, headers = {"name": "x", "url": URL, "events": ["*"]}, {"idempotency-key": "once"}
         assert (await tenant.owner.post("/v1/webhooks", json=body, headers=headers)).status_code == 201
     assert [entry.action for entry in await _entries(service, tenant)] == ["webhook.created"]
+
+
+async def test_entries_are_kept_for_as_long_as_the_settings_say(tenant: Tenant, service: DispatcherService) -> None:
+    """What is older goes, however much that is; what is younger stays."""
+    webhook = await tenant.new_webhook()
+    kept_days = 100
+    old = typeids.lower_bound(datetime.now(UTC) - timedelta(days=kept_days, hours=1))
+    young = typeids.lower_bound(datetime.now(UTC) - timedelta(days=kept_days, hours=-1))
+    for first, count in ((old, 5_001), (young, 3)):
+        await service.rows(
+            "INSERT INTO audit_entries (id, tenant_id, environment, action, actor, target, request_id)"
+            " SELECT CAST(left(CAST(CAST(:first AS uuid) AS text), 24) || lpad(to_hex(n), 12, '0') AS uuid),"
+            " CAST(:tenant AS uuid), 'live', 'x', 'x', CAST(:target AS text), 'x' FROM generate_series(1, CAST(:count AS int)) n",
+            first=first,
+            tenant=typeids.decode("ten", tenant.id),
+            target=webhook["id"],
+            count=count,
+        )
+    resources = SimpleNamespace(database=service.resources.database, settings=SimpleNamespace(audit_days=kept_days))
+    await forget_entries({"resources": resources})
+    assert [entry.action for entry in await _entries(service, tenant)] == ["x", "x", "x", "webhook.created"]

@@ -1,7 +1,6 @@
 """Uploads that do not go on hold up nobody: neither other tenants nor their own."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -9,6 +8,7 @@ import pytest
 
 from support.apps import on_socket
 from support.dispatcher_service import DispatcherService, Tenant, payment
+from support.served_time import served_clock
 from support.slow_sender import slow_post
 
 MIB = 1024 * 1024
@@ -33,10 +33,10 @@ async def test_slow_uploads_do_not_delay_a_publish(
             sender = await stack.enter_async_context(slow_post(url, "/v1/events", **key))
             await sender.send(sent)
         await asyncio.sleep(0.3)
-        started = time.perf_counter()
-        assert (await tenant.publish(payment(1)))["accepted"] == 1
-        assert (await other.publish(payment(1)))["accepted"] == 1
-        assert time.perf_counter() - started < 1
+        async with served_clock() as clock:
+            assert (await tenant.publish(payment(1)))["accepted"] == 1
+            assert (await other.publish(payment(1)))["accepted"] == 1
+            assert clock.now() < 1
 
 
 async def test_one_tenant_that_fills_its_half_leaves_the_other(
@@ -52,10 +52,10 @@ async def test_one_tenant_that_fills_its_half_leaves_the_other(
         answers = [asyncio.create_task(sender.answer()) for sender in senders]
         await asyncio.sleep(1)
         assert budget.used_bytes <= service.app.state.settings.publish_bytes_in_flight
-        started = time.perf_counter()
-        assert (await other.publish(payment(1)))["accepted"] == 1
-        assert time.perf_counter() - started < 1
-        done, waiting = await asyncio.wait(answers, timeout=8, return_when=asyncio.FIRST_COMPLETED)
+        async with served_clock() as clock:
+            assert (await other.publish(payment(1)))["accepted"] == 1
+            assert clock.now() < 1
+        done, waiting = await asyncio.wait(answers, timeout=30, return_when=asyncio.FIRST_COMPLETED)
         status, text = done.pop().result()
         assert status == 503
         assert "retry-after" in text

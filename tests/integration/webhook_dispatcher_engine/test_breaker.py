@@ -1,11 +1,14 @@
 """A destination that fails again and again is left in peace: what it is owed is held, probed, and let go when it answers."""
 
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.engine import Dispatcher, event, running_engine, until
+from support.engine import Dispatcher, event, running_engine, until, worker_process
 from support.receiver import Answer, Hook
+from support.stack import movable_clock_environment
 from webhook_dispatcher.settings import Settings
 
 _FAILS = Answer(status=500)
@@ -157,3 +160,21 @@ async def test_enabling_begins_anew(dispatcher: Dispatcher) -> None:
         hook.otherwise = Answer()
         await dispatcher.until_settled(events=30)
         assert len(hook.received) == 30
+
+
+async def test_when_failures_began_is_told_by_the_database(
+    dispatcher: Dispatcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker whose clock is ten minutes ahead writes the same times as any other."""
+    clock = tmp_path / "clock"
+    clock.write_text("600")
+    for name, value in movable_clock_environment(clock).items():
+        monkeypatch.setenv(name, value)
+    hook = await dispatcher.new_hook(max_in_flight=1, retry_delays_seconds=[3600])
+    began_at = await dispatcher.database.fetchval("SELECT clock_timestamp()")
+    async with worker_process(dispatcher.settings, tmp_path):
+        await _open(dispatcher, hook)
+    health = await _health(dispatcher)
+    ended_at = await dispatcher.database.fetchval("SELECT clock_timestamp()")
+    slack = timedelta(seconds=5)
+    assert began_at - slack <= health["failing_since"] <= health["breaker_opened_at"] <= ended_at + slack

@@ -84,6 +84,21 @@ async def test_retry_after_is_honoured(dispatcher: Dispatcher, status: int) -> N
     assert delivery["status"] == "pending"
 
 
+async def test_410_of_an_address_that_was_changed_meanwhile_disables_nothing(dispatcher: Dispatcher) -> None:
+    """The old address says that it is gone after the webhook has got another: that one gets what is owed, and is asked on."""
+    hook = await dispatcher.new_hook()
+    moved = dispatcher.receiver.hook("moved")
+    hook.otherwise = Answer(status=410, delay_seconds=1.0)
+    [asked] = await dispatcher.publish(event(1))
+    await hook.until_received(1)
+    await dispatcher.call("PATCH", f"/v1/webhooks/{hook.webhook_id}", {"url": moved.url})
+    while not (await dispatcher.delivery(asked))["attempt_log"]:
+        pass
+    assert (await dispatcher.call("GET", f"/v1/webhooks/{hook.webhook_id}"))["enabled"]
+    [later] = await dispatcher.publish(event(2))
+    assert {received.webhook_id for received in await moved.until_received(2)} == {asked, later}
+
+
 async def test_410_disables_and_holds(dispatcher: Dispatcher) -> None:
     """410 Gone disables the webhook at once; its deliveries are held, and arrive when it is enabled again."""
     hook = await dispatcher.new_hook()

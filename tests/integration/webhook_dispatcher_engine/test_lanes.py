@@ -1,19 +1,37 @@
 """Who owns a lane may send, and only the owner's outcomes count."""
 
 import asyncio
+import math
 import signal
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import Database
 from support.engine import Dispatcher, WorkerProcess, event, running_engine, until, worker_process
 from support.receiver import Answer, Hook
+from webhook_dispatcher.lanes import repository
 from webhook_dispatcher.lanes.lane import LANE_COUNT
 from webhook_dispatcher.lanes.leases import Leases
+from webhook_dispatcher.lanes.repository import Claimed
+from webhook_dispatcher.settings import Settings
 
 _SHARE_OF_THREE = 22
+# Where no worker is lost: a lease that a busy machine does not let run out.
+_CALM_LEASE_SECONDS = 30.0
+# It takes at most 8 s where the machine is idle.
+_STOP_SECONDS_MAX = 30
+
+
+@pytest.fixture
+def calm(dispatcher: Dispatcher) -> Settings:
+    """Return settings of workers that keep their lanes however late they are to renew them."""
+    return dispatcher.settings.model_copy(update={"lease_seconds": _CALM_LEASE_SECONDS})
 
 
 async def test_a_paused_worker_is_fenced_off(dispatcher: Dispatcher, tmp_path: Path) -> None:
@@ -45,6 +63,32 @@ async def test_a_paused_worker_is_fenced_off(dispatcher: Dispatcher, tmp_path: P
     assert (await dispatcher.ledger())["delivered"] == 1
 
 
+async def test_what_was_claimed_before_a_standstill_is_not_sent_after_it(
+    dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease ran out between the claim and the request: others may have sent this one and later ones, so it goes back."""
+    hook = await dispatcher.new_hook()
+    claim = repository.claim
+
+    async def claim_and_stand_still(connection: AsyncConnection, **asked: Any) -> Sequence[Claimed]:
+        claimed = await claim(connection, **asked)
+        if claimed:
+            lapsed.setattr(engine._leases, "_valid_until", -math.inf)
+            lapsed.setattr(engine._leases, "renew", AsyncMock(return_value=False))
+        return claimed
+
+    async with running_engine(dispatcher.settings) as engine:
+        with monkeypatch.context() as lapsed:
+            lapsed.setattr(repository, "claim", claim_and_stand_still)
+            await dispatcher.publish(event(1, id="e1"))
+            await until(lambda: dispatcher.database.fetchval("SELECT count(*) FROM attempts"), what="it goes back")
+            assert hook.ids() == []
+        await hook.until_received(1)
+        await dispatcher.until_settled(events=1)
+    attempts = (await dispatcher.delivery("e1"))["attempt_log"]
+    assert [attempt["error_code"] for attempt in attempts] == ["lease_expired", None]
+
+
 async def _said(worker: WorkerProcess, text: str) -> bool:
     return text in worker.log()
 
@@ -69,19 +113,21 @@ async def test_a_killed_worker_is_succeeded(dispatcher: Dispatcher, tmp_path: Pa
     assert (await dispatcher.ledger())["delivered"] == 10
 
 
-async def test_sigterm_leaves_no_request_without_its_outcome(dispatcher: Dispatcher, tmp_path: Path) -> None:
+async def test_sigterm_leaves_no_request_without_its_outcome(
+    dispatcher: Dispatcher, calm: Settings, tmp_path: Path
+) -> None:
     """A worker that stops waits for its requests; one that does not end in time is noted as unknown, and sent again."""
     slow, hanging = await dispatcher.new_hook(events=["kyc.*"]), await dispatcher.new_hook()
     slow.otherwise = Answer(delay_seconds=1)
     hanging.answers = [Answer(hold=True)]
-    async with worker_process(dispatcher.settings, tmp_path) as stopped:
+    async with worker_process(calm, tmp_path) as stopped:
         await _until_lanes(dispatcher, [LANE_COUNT])
         [hung] = await dispatcher.publish(event())
         await hanging.until_received(1)
         answered = await dispatcher.publish(*(event(number, type="kyc.rejected") for number in range(5)))
         await slow.until_received(5)
         stopped.process.terminate()
-        assert await asyncio.wait_for(stopped.process.wait(), 10) == 0
+        assert await asyncio.wait_for(stopped.process.wait(), _STOP_SECONDS_MAX) == 0
     assert await dispatcher.lanes() == {}
     for event_id in answered:
         assert (await dispatcher.delivery(event_id))["status"] == "delivered"
@@ -93,19 +139,21 @@ async def test_sigterm_leaves_no_request_without_its_outcome(dispatcher: Dispatc
     assert sorted(slow.ids()) == sorted(answered)
 
 
-async def test_lanes_spread_over_workers_without_duplicates(dispatcher: Dispatcher, tmp_path: Path) -> None:
+async def test_lanes_spread_over_workers_without_duplicates(
+    dispatcher: Dispatcher, calm: Settings, tmp_path: Path
+) -> None:
     """Two workers share the lanes, a third gets its part and gives it back on SIGTERM, and nothing is sent twice."""
     hooks = [await dispatcher.new_hook() for _ in range(10)]
     publishing = asyncio.Event()
-    async with running_engine(dispatcher.settings, name="a"), running_engine(dispatcher.settings, name="b"):
+    async with running_engine(calm, name="a"), running_engine(calm, name="b"):
         load = asyncio.create_task(_publish_until(dispatcher, publishing))
         await _until_lanes(dispatcher, [LANE_COUNT // 2] * 2)
-        async with worker_process(dispatcher.settings, tmp_path) as third:
+        async with worker_process(calm, tmp_path) as third:
             await until(lambda: _are_shared_by_three(dispatcher), what="three workers share the lanes")
             received = sum(len(hook.received) for hook in hooks)
             await until(lambda: _came(hooks, more_than=received + 100), what="the third worker is at work")
             third.process.terminate()
-            assert await asyncio.wait_for(third.process.wait(), 10) == 0
+            assert await asyncio.wait_for(third.process.wait(), _STOP_SECONDS_MAX) == 0
         await _until_lanes(dispatcher, [LANE_COUNT // 2] * 2)
         publishing.set()
         ids = await load

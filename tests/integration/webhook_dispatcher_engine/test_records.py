@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
@@ -40,8 +40,8 @@ def _delivered(claimed: Claimed) -> Record:
     )
 
 
-async def _nobody_is_gone(webhooks: Sequence[UUID]) -> None:
-    raise AssertionError(webhooks)
+async def _nobody_is_gone(urls: Mapping[UUID, str]) -> None:
+    raise AssertionError(urls)
 
 
 @pytest.mark.parametrize("refused", [0, 2])

@@ -4,8 +4,13 @@ import json
 
 import pytest
 
+from shared.database import Database
 from support.engine import Dispatcher, event, running_engine, until
+from webhook_dispatcher.intake import stream as stream_module
 from webhook_dispatcher.lanes.engine import Engine
+from webhook_dispatcher.rejected_events import rejection as rejection_module
+from webhook_dispatcher.rejected_events.rejection import Rejection, _storable
+from webhook_dispatcher.rejected_events.service import RejectedEvents
 
 
 async def _rejected(dispatcher: Dispatcher) -> list[dict[str, object]]:
@@ -64,3 +69,60 @@ async def test_an_entry_read_twice_is_kept_once(dispatcher: Dispatcher) -> None:
 
     await until(both, what="the second entry is listed")
     assert [row["event_id"] for row in await _rejected(dispatcher)] == ["next", "twice"]
+
+
+async def test_the_rejected_stream_takes_a_bounded_part_of_valkey(
+    dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A publisher of large bad entries fills nothing: the older copies go, and the database has them all."""
+    monkeypatch.setattr(stream_module, "REJECTED_BYTES_MAX", 200_000)
+    stream = dispatcher.settings.stream
+    async with running_engine(dispatcher.settings):
+        for number in range(20):
+            await dispatcher.add(event(number, id=f"bad-{number}", data={"x": "x" * 50_000}, oops=1))
+        await until(lambda: _are_kept(dispatcher, 20), what="all are kept")
+        await until(lambda: _has_left(dispatcher), what="all have left the stream")
+    copies = await dispatcher.queue.xrange(f"{stream}:rejected")
+    assert 1 <= len(copies) < 20
+    assert await dispatcher.queue.memory_usage(f"{stream}:rejected") <= 200_000
+    assert b"bad-19" in copies[-1][1][b"event"]
+
+
+async def test_rejecting_goes_on_in_a_full_valkey(dispatcher: Dispatcher) -> None:
+    """With no room for the copy the entry leaves all the same: room is made only by what leaves."""
+    settings = dispatcher.settings
+    await dispatcher.add(event(1, id="bad", data=7))
+    await dispatcher.queue.xgroup_create(settings.stream, settings.stream_group, id="0")
+    await dispatcher.queue.config_set("maxmemory", "1")
+    try:
+        async with running_engine(dispatcher.settings):
+            await until(lambda: _has_left(dispatcher), what="it has left the stream")
+    finally:
+        await dispatcher.queue.config_set("maxmemory", "0")
+    assert [row["event_id"] for row in await _rejected(dispatcher)] == ["bad"]
+
+
+async def test_an_entry_that_the_database_never_takes_takes_no_other_with_it(
+    dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a batch only that one is missing; odd names of entries, which are whatever a publisher wrote, are kept readably."""
+    database = Database.open(dispatcher.settings.database_url, application_name="test")
+    names = ["first", "nul\0", "half \ud800", "long" * 1_000, "refused", "last"]
+    monkeypatch.setattr(rejection_module, "_storable", lambda text: "\0" if text == "refused" else _storable(text))
+    await RejectedEvents(database).keep(
+        [
+            Rejection(source="s", entry_id=name, reason="r", detail="d", body=b"{}", default_event_id=f"d{number}")
+            for number, name in enumerate(names)
+        ]
+    )
+    await database.aclose()
+    rows = await dispatcher.database.fetch("SELECT entry_id FROM rejected_events ORDER BY default_event_id")
+    assert [row["entry_id"] for row in rows] == ["first", "nul\ufffd", "half ?", ("long" * 1_000)[:256], "last"]
+
+
+async def _are_kept(dispatcher: Dispatcher, count: int) -> bool:
+    return bool(await dispatcher.database.fetchval("SELECT count(*) FROM rejected_events") == count)
+
+
+async def _has_left(dispatcher: Dispatcher) -> bool:
+    return bool(await dispatcher.queue.xlen(dispatcher.settings.stream) == 0)

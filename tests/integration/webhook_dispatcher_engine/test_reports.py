@@ -38,7 +38,7 @@ def _bodies(hook: Hook) -> list[dict[str, Any]]:
 
 
 async def test_failing_and_recovered_are_told_to_others(dispatcher: Dispatcher) -> None:
-    """One event when the breaker opens, one when it closes, each as its type's example and schema promise."""
+    """One event and one audit entry when the breaker opens, one when it closes, each as its type's example and schema promise."""
     failing = await dispatcher.new_hook(max_in_flight=1, retry_delays_seconds=[3600], events=["*"])
     watcher = await dispatcher.new_hook(events=["webhook.*"])
     failing.otherwise = _FAILS
@@ -48,6 +48,14 @@ async def test_failing_and_recovered_are_told_to_others(dispatcher: Dispatcher) 
         failing.otherwise = Answer()
         await watcher.until_received(2)
         await dispatcher.until_status((await dispatcher.publish(event(100)))[0], "delivered")
+    entries = await dispatcher.database.fetch(
+        "SELECT action, actor, target, changes FROM audit_entries WHERE actor = 'system' ORDER BY id"
+    )
+    assert [(entry["action"], entry["target"]) for entry in entries] == [
+        ("webhook.failing", failing.webhook_id),
+        ("webhook.recovered", failing.webhook_id),
+    ]
+    assert json.loads(entries[0]["changes"])["consecutive_failures"] == 10
     told, let_go = _bodies(watcher)
     assert [told["type"], let_go["type"]] == ["webhook.failing", "webhook.recovered"]
     assert told["subject"] == let_go["subject"] == told["data"]["webhook_id"] == failing.webhook_id

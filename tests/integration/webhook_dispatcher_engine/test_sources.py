@@ -8,23 +8,18 @@ from typing import Any
 
 import asyncpg
 import pytest
+from prometheus_client import CollectorRegistry
 
 from support.brokers import BrokerNotHadError, BrokerProcess
-from support.engine import (
-    Dispatcher,
-    WorkerProcess,
-    event,
-    plain,
-    running_engine,
-    until,
-    worker_process,
-)
+from support.engine import Dispatcher, WorkerProcess, event, plain, running_engine, until, worker_process
 from support.source_queues import NatsQueue, RabbitQueue, SourceQueue, body_of, new_queue, running_broker
 from webhook_dispatcher.events.event import EVENT_BYTES_MAX
+from webhook_dispatcher.intake.commitment import BATCH_MAX
 from webhook_dispatcher.settings import Settings
 
 KINDS = ["nats", "rabbitmq", "kafka"]
 MANY = 40
+MORE_THAN_READ_AT_ONCE = BATCH_MAX + 10
 
 
 class _Brokers:
@@ -174,6 +169,20 @@ async def test_what_is_invalid_is_kept_with_its_reason(dispatcher: Dispatcher, s
     assert len({row["source"] for row in rows}) == 1
 
 
+@pytest.mark.parametrize("timestamp", [2**63, 1_790_000_000_000_000])
+async def test_a_time_beyond_all_years_stops_no_queue(
+    dispatcher: Dispatcher, brokers: _Brokers, timestamp: int
+) -> None:
+    """A message of RabbitMQ whose publisher counts in microseconds is an event, and so is the one behind it."""
+    source = await new_queue(await brokers.get("rabbitmq"), "rabbitmq")
+    assert isinstance(source, RabbitQueue)
+    await source.publish_at(body_of(event(1, id="odd"), tenant_id=dispatcher.tenant_id), timestamp=timestamp)
+    await _publish(dispatcher, source, [event(2, id="behind")])
+    async with running_engine(_settings(dispatcher, source)):
+        await until(lambda: _has(dispatcher, 2), what="both are accepted")
+    await _until_acknowledged(source)
+
+
 async def test_what_is_delivered_again_is_one_event(dispatcher: Dispatcher, source: SourceQueue) -> None:
     """A second delivery of the same messages, with ids of their own or without, changes nothing."""
     bodies = [event(1), event(1), event(2, id="named")]
@@ -220,6 +229,35 @@ async def _can_publish(dispatcher: Dispatcher, source: SourceQueue) -> bool:
 async def _has_id(dispatcher: Dispatcher, event_id: str) -> bool:
     return bool(
         await dispatcher.database.fetchval("SELECT EXISTS (SELECT 1 FROM events WHERE event_id = $1)", event_id)
+    )
+
+
+async def test_a_worker_shows_how_far_it_lies_behind(dispatcher: Dispatcher, source: SourceQueue) -> None:
+    """What waits at the broker is shown as far as it says so: RabbitMQ tells nothing of what is read and not acknowledged."""
+    await _publish(dispatcher, source, [event(number, id=f"e{number}") for number in range(MORE_THAN_READ_AT_ONCE)])
+    hidden = BATCH_MAX if isinstance(source, RabbitQueue) else 0
+    async with _nothing_can_be_committed(dispatcher), running_engine(_settings(dispatcher, source)) as engine:
+        registry = engine._resources.registry
+
+        async def is_shown() -> bool:
+            unread = _figure(registry, "causeway_queue_unread")
+            pending = _figure(registry, "causeway_queue_pending")
+            return unread is not None and unread + (pending or 0) == MORE_THAN_READ_AT_ONCE - hidden
+
+        await until(is_shown, what="the worker shows what waits")
+    assert _figure(registry, "causeway_queue_unread") is None, "the figure of a source that is not read is not kept"
+
+
+def _figure(registry: CollectorRegistry, name: str) -> float | None:
+    """Return the one figure of a queue that is not the stream."""
+    return next(
+        (
+            sample.value
+            for metric in registry.collect()
+            for sample in metric.samples
+            if sample.name == name and sample.labels["source"].partition(":")[0] in KINDS
+        ),
+        None,
     )
 
 

@@ -126,6 +126,29 @@ def test_first_attempts_find_slots_in_any_storm_of_retries(slots: int) -> None:
     assert [item.webhook_id for item in _claim_all(selection, database)] == [newcomer]
 
 
+@pytest.mark.parametrize("busy", [0, 20, 127, 200])
+def test_first_attempts_of_a_webhook_go_on_beside_its_retries(busy: int) -> None:
+    """However few slots others leave it at a time: a destination that comes back after an outage gets what is new as well."""
+    destinations, database = Destinations(), Database()
+    selection = _selection(destinations, slots=500)
+    webhooks = [typeids.new_id() for _ in range(busy + 1)]
+    for webhook_id in webhooks:
+        destinations.set_target(target(webhook_id, max_in_flight=20))
+        database.firsts[webhook_id] = 1_000
+    flaky = webhooks[0]
+    database.retries[flaky] = 1_000
+    sent: Counter[bool] = Counter()
+    for _ in range(100):
+        selection.hint(webhooks)
+        limits = selection.choose(_no_pace)
+        for item in selection.keep(database.claim(limits), limits):
+            if item.webhook_id == flaky:
+                sent[item.failures > 0] += 1
+            selection.ended(item)  # each destination has answered before the next claim
+    assert sent.total() >= 50
+    assert abs(sent[True] - sent[False]) <= 2
+
+
 def test_an_open_breaker_lets_one_through_when_its_probe_is_due() -> None:
     """Hints are not heard meanwhile; the probe is one, of whatever is due; and what comes of an older claim goes back."""
     destinations, database, one = Destinations(), Database(), typeids.new_id()

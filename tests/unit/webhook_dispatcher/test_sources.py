@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from support.engine import engine_settings, event
 from support.source_queues import body_of
 from webhook_dispatcher.events.event import InvalidEventError
+from webhook_dispatcher.intake.lag import LagMetrics
 from webhook_dispatcher.intake.sources import configured
 from webhook_dispatcher.intake.sources.message import Message
 from webhook_dispatcher.intake.sources.metrics import SourceMetrics
@@ -55,5 +56,8 @@ def test_a_source_whose_library_is_missing_is_named(monkeypatch: pytest.MonkeyPa
     settings = engine_settings("postgresql://nowhere/x", "redis://nowhere", kafka_url="localhost:9092")
     with pytest.raises(configured.SourceNotInstalledError, match=r"webhook-dispatcher\[kafka\]"):
         configured.open_sources(
-            settings, make_acceptor=lambda: pytest.fail("made"), metrics=SourceMetrics(CollectorRegistry())
+            settings,
+            make_acceptor=lambda: pytest.fail("made"),
+            metrics=SourceMetrics(CollectorRegistry()),
+            lag=LagMetrics(CollectorRegistry()),
         )

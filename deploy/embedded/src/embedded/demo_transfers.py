@@ -80,6 +80,7 @@ async def _transfer(
 
 
 def _show_timeline(transfer: dict[str, Any], terminal: Terminal) -> None:
+    terminal.text(f"      {'step':<8} {'call':<8} {'outcome':<12} {'state or reason':<20} took")
     for step in transfer["steps"]:
         for attempt in step["attempts"]:
             outcome = attempt["code"] or attempt["wallet_state"] or attempt["outcome"]

@@ -3,11 +3,13 @@
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.middleware import Middleware
 
 from reference_wallet.discovery.routes import router as discovery_router
 from reference_wallet.faults.sending import TransportInScope
 from reference_wallet.resources import open_resources
 from reference_wallet.settings import Settings
+from reference_wallet.signed_calls.quick_calls import QuickCalls
 from reference_wallet.systems.routes import router as control_router
 from reference_wallet.transfers.routes import router as transfers_router
 from reference_wallet.transfers.rules import WalletRules
@@ -34,6 +36,8 @@ def create_app(settings: Settings | None = None, rules: WalletRules | None = Non
         open_resources=lambda _registry: open_resources(loaded, rules or WalletRules()),
         routers=routers,
     )
+    # The last one is the innermost: inside of what surrounds every request.
+    app.user_middleware.append(Middleware(QuickCalls, routes=transfers_router.routes))
     build = app.build_middleware_stack
     # Around everything, where uvicorn's own objects can still be seen: a fault cuts the connection itself.
     app.build_middleware_stack = lambda: TransportInScope(build())  # type: ignore[method-assign]  # the one place below all middleware

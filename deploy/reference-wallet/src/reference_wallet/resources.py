@@ -14,8 +14,10 @@ from reference_wallet.faults.rule import FaultPlan
 from reference_wallet.faults.strike import Later, Replays
 from reference_wallet.settings import Settings
 from reference_wallet.signed_calls.callers import Callers
+from reference_wallet.signed_calls.used_nonces import UsedNonces
 from reference_wallet.systems import repository as system_repository
 from reference_wallet.systems.service import Control
+from reference_wallet.transfers.ledger import Ledger
 from reference_wallet.transfers.rules import WalletRules
 from reference_wallet.transfers.service import Transfers
 from reference_wallet.wallets.service import Balances
@@ -71,12 +73,13 @@ async def open_resources(settings: Settings, rules: WalletRules) -> AsyncIterato
         plan_once=True,
     )
     clock, faults = WalletClock(), FaultPlan()
-    transfers = Transfers(database=database, rules=rules, clock=clock)
+    ledger = Ledger(database=database, rules=rules, clock=clock)
+    transfers = Transfers(database=database, ledger=ledger, rules=rules, clock=clock)
     resources = Resources(
         settings=settings,
         database=database,
         clock=clock,
-        callers=Callers(database=database, keyring=keyring, clock=clock),
+        callers=Callers(database=database, keyring=keyring, clock=clock, nonces=UsedNonces(database)),
         transfers=transfers,
         balances=Balances(database=database, transfers=transfers, clock=clock),
         control=Control(settings=settings, keyring=keyring, transfers=transfers, faults=faults, clock=clock),
@@ -96,6 +99,7 @@ async def open_resources(settings: Settings, rules: WalletRules) -> AsyncIterato
         with suppress(asyncio.CancelledError):
             await housekeeping
         await resources.later.aclose()
+        await ledger.aclose()
         await database.aclose()
 
 

@@ -27,7 +27,10 @@ from credentials.settings import Settings
 from shared import key_format
 
 app = typer.Typer(
-    help="Commands of the Causeway credentials service.", no_args_is_help=True, pretty_exceptions_enable=False
+    help="Commands of the Causeway credentials service.",
+    no_args_is_help=True,
+    add_completion=False,  # a shell completes the name of a program, and these are run by `python -m`
+    pretty_exceptions_enable=False,
 )
 app.command("rotate-pepper")(rotate_pepper)
 app.command("reseal")(reseal_all)

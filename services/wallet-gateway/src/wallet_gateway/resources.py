@@ -33,6 +33,7 @@ from wallet_gateway.outbox.publisher import OutboxPublisher
 from wallet_gateway.protocols.http_client import HttpWalletClient
 from wallet_gateway.reconciliation import repository as reconciliation_repository
 from wallet_gateway.settings import Settings
+from wallet_gateway.transfers.beginnings import Beginnings
 from wallet_gateway.transfers.engine import EngineParts
 from wallet_gateway.transfers.review import Review
 from wallet_gateway.transfers.service import Transfers
@@ -40,7 +41,7 @@ from wallet_gateway.transfers.waiting import Ends
 from wallet_gateway.transfers.wake_up import BEGUN, Hints
 
 _LISTEN_TIMEOUT_SECONDS = 10.0
-_ENGINE_CONNECTIONS = 4
+_ENGINE_CONNECTIONS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +69,8 @@ class GatewayResources:
         return {"database": self.database.check, "credentials": self.access_check}
 
 
-def gateway_resources(request: Request) -> GatewayResources:
-    """Give a route its resources."""
+async def gateway_resources(request: Request) -> GatewayResources:
+    """Give a route its resources. Asynchronous, since FastAPI runs other dependencies in a thread, each time."""
     resources: GatewayResources = request.app.state.resources
     return resources
 
@@ -131,6 +132,10 @@ async def open_resources(
         review_after = timedelta(seconds=settings.transfer_review_after_seconds)
         begun = Hints(queue, BEGUN)
         stack.push_async_callback(begun.settle)
+        begin_database = Database.open(
+            settings.database_url, application_name="wallet-gateway-begin", pool_size=1, plan_once=True
+        )
+        stack.push_async_callback(begin_database.aclose)
         yield GatewayResources(
             settings=settings,
             registry=registry,
@@ -146,7 +151,12 @@ async def open_resources(
             connection_tests=ConnectionTests(database=database, wallets=wallets, review_after=review_after),
             balances=Balances(database=database, reader=reader, deadline_seconds=settings.balances_deadline_seconds),
             transfers=Transfers(
-                database=database, isolation=wallets.isolation, begun=begun, ends=ends, review_after=review_after
+                database=database,
+                beginnings=Beginnings(begin_database),
+                isolation=wallets.isolation,
+                begun=begun,
+                ends=ends,
+                review_after=review_after,
             ),
             review=Review(review_after=review_after),
         )
@@ -174,7 +184,7 @@ async def open_engine_parts(settings: Settings, registry: CollectorRegistry) -> 
             settings.database_url, application_name="wallet-gateway-worker", pool_size=settings.database_pool_size
         )
         stack.push_async_callback(database.aclose)
-        # Claiming, recording and the lease never wait for a connection behind anything else: without them nothing ends.
+        # Claims, records, the lease and the outbox never wait for a connection behind anything else: without them nothing ends.
         engine_database = Database.open(
             settings.database_url,
             application_name="wallet-gateway-engine",
@@ -201,5 +211,5 @@ async def open_engine_parts(settings: Settings, registry: CollectorRegistry) -> 
             listen_queue=listen_queue,
             wallets=wallets,
             discovery=Discovery(database=database, wallets=wallets),
-            outbox=OutboxPublisher(database, publisher, registry),
+            outbox=OutboxPublisher(engine_database, publisher, registry),
         )

@@ -38,3 +38,6 @@ class Settings(ServiceSettings):
 
     reconciliation_interval_seconds: int = Field(default=300, ge=0, le=86_400)
     """Between two scheduled looks at a wallet's feed; 0 = only on demand."""
+
+    audit_days: int = Field(default=730, ge=90, le=3650)
+    """How long audit entries of the gateway are kept."""

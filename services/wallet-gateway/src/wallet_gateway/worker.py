@@ -2,6 +2,7 @@
 
 import asyncio
 
+from shared.audit_entries import tasks as audit_entries
 from shared.idempotency import tasks as idempotency
 from shared.worker_process import WorkerPlan, run_worker
 from wallet_gateway.reconciliation.reconciler import Reconciler
@@ -42,7 +43,7 @@ def main() -> None:
             settings=settings,
             open_resources=lambda registry: open_engine_parts(settings, registry),
             make_engine=WorkerEngine,
-            cron_jobs=[idempotency.hourly()],
+            cron_jobs=[idempotency.hourly(), audit_entries.hourly()],
         )
     )
 

@@ -67,6 +67,7 @@ class WorkerResources:
     database: Database
     intake_queue: Redis
     listen_queue: Redis
+    hint_queue: Redis
     keyring: SealingKeyring
     egress: EgressClient
     partitions: Partitions
@@ -152,6 +153,7 @@ async def open_worker_resources(settings: Settings, registry: CollectorRegistry)
             database=database,
             intake_queue=queues[0],
             listen_queue=queues[1],
+            hint_queue=queues[2],
             keyring=keyring,
             egress=egress,
             partitions=Partitions(database, registry),

@@ -34,6 +34,9 @@ class Settings(ServiceSettings):
     first_match_days: int = Field(default=730, ge=RETENTION_DAYS_MIN, le=3650)
     """How long `trigger: first` remembers that a request was told to a webhook; longer than any request is open."""
 
+    audit_days: int = Field(default=730, ge=90, le=3650)
+    """How long audit entries of the dispatcher are kept."""
+
     recovery_rate_per_second: int = Field(default=100, ge=1, le=10_000)
     """Deliveries that a recovery makes pending again each second, at most; a webhook's own rate is shared with what is new."""
 

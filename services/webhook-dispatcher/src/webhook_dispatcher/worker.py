@@ -4,6 +4,7 @@ from typing import Any
 
 from arq import cron
 
+from shared.audit_entries import tasks as audit_entries
 from shared.idempotency import tasks as idempotency
 from shared.worker_process import WorkerPlan, run_worker
 from webhook_dispatcher.lanes.engine import Engine
@@ -25,6 +26,7 @@ def plan(settings: Settings) -> WorkerPlan[WorkerResources]:
             cron(maintenance, name="maintain", minute={7, 37}, run_at_startup=True),
             half_hourly(),
             idempotency.hourly(),
+            audit_entries.hourly(),
         ],
     )
 

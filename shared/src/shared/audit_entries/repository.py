@@ -1,6 +1,7 @@
 """SQL of audit entries: table ``audit_entries``, made by each service's own migration (``TABLE_DDL``)."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, text
@@ -62,6 +63,15 @@ async def record_own(
     """Write an entry of what a service did by itself; ``actor`` names its part. ``changes`` must hold no secret."""
     values = {"action": action, "actor": actor, "target": target, "changes": dict(changes or {})}
     await _insert(session, realm, {**values, "request_id": "", "ip": None})
+
+
+async def delete_older_than(session: AsyncSession, *, before: datetime, limit: int) -> int:
+    """Delete up to ``limit`` entries that were written before a moment, whoever's they are; returns how many that were."""
+    statement = text(
+        "DELETE FROM audit_entries WHERE id IN (SELECT id FROM audit_entries WHERE id < :before ORDER BY id LIMIT :limit)"
+        " RETURNING id"
+    )
+    return len((await session.execute(statement, {"before": typeids.lower_bound(before), "limit": limit})).all())
 
 
 async def _insert(session: AsyncSession, realm: Realm, values: Mapping[str, Any]) -> None:

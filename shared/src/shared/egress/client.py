@@ -32,7 +32,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from shared.egress.address_guard import AddressPolicy
-from shared.egress.connector import Clock, GuardedConnector, GuardedProtocol, SocketRefused, SystemResolver
+from shared.egress.connector import Clock, GuardedConnector, GuardedProtocol, SocketRefused
 from shared.egress.destination import Destination, parse_destination
 from shared.egress.errors import (
     ConnectFailed,
@@ -46,6 +46,7 @@ from shared.egress.errors import (
     TlsFailed,
 )
 from shared.egress.request_head import request_head
+from shared.egress.resolver import SystemResolver
 from shared.egress.response_body import Body, read_body
 
 RESPONSE_BYTES_MAX: Final = 16_384
@@ -59,7 +60,6 @@ DESTINATIONS_CACHED_MAX: Final = 8_192
 IDLE_SECONDS: Final = 4.0
 CONNECTION_AGE_SECONDS_MAX: Final = 60.0
 DNS_CACHE_SECONDS: Final = 5
-DNS_THREADS_MAX: Final = 32
 
 _SWITCHING_PROTOCOLS: Final = 101
 _FIRST_FINAL_STATUS: Final = 200
@@ -115,7 +115,7 @@ class EgressClient:
         ``resolver`` (default: the system's) is judged, closed with the client, and never asked for literals. ``ssl_context``
         (default: the system's authorities, TLS 1.2 or later) exists for tests.
         """
-        resolver = resolver or SystemResolver(threads_max=DNS_THREADS_MAX)
+        resolver = resolver or SystemResolver()
         context = ssl_context if ssl_context is not None else await asyncio.to_thread(_default_ssl_context)
         connector = GuardedConnector(
             policy,

@@ -11,7 +11,6 @@ import select
 import socket
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from ssl import SSLContext
 from typing import Any, Final, cast
@@ -36,31 +35,6 @@ class SocketRefused(OSError):  # noqa: N818 - errors are named facts
     def __init__(self, blocked: AddressBlocked) -> None:
         super().__init__("address blocked")  # the race keeps an exception whole only if all of them read alike
         self.blocked = blocked
-
-
-class SystemResolver(AbstractResolver):
-    """``getaddrinfo`` on threads of its own.
-
-    The event loop's shared pool has a handful of threads: a few names whose servers never answer would stop every other
-    look-up in the process, and file access with them. All families are asked for, also those this machine cannot
-    reach: a name with a denied address of any family is refused.
-    """
-
-    def __init__(self, *, threads_max: int) -> None:
-        self._threads = ThreadPoolExecutor(max_workers=threads_max, thread_name_prefix="egress-dns")
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        look_up = functools.partial(socket.getaddrinfo, host, port, family=family, type=socket.SOCK_STREAM)
-        answers = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
-        return [
-            ResolveResult(hostname=host, host=str(sockaddr[0]), port=port, family=kind, proto=proto, flags=0)
-            for kind, _, proto, _, sockaddr in answers
-        ]
-
-    async def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class GuardedResolver(AbstractResolver):

@@ -11,9 +11,10 @@ from starlette.requests import Request as HttpRequest
 
 from reference_wallet.clock import WalletClock
 from reference_wallet.signed_calls.errors import SignatureRefused
+from reference_wallet.signed_calls.used_nonces import UsedNonces
 from reference_wallet.systems import repository
 from reference_wallet.systems.keys import OpenedKey, opened_key, secret_context
-from reference_wallet.systems.repository import StoredKey
+from reference_wallet.systems.repository import StoredKey, UsedNonce
 from reference_wallet.transfers.rules import Holds
 from shared.database import Database
 from shared.ewp.signature_errors import NonceReplayedError, SignatureRefusedError
@@ -48,6 +49,7 @@ class Callers:
     database: Database
     keyring: SealingKeyring
     clock: WalletClock
+    nonces: UsedNonces
     _known: dict[str, tuple[float, StoredKey, OpenedKey]] = field(default_factory=dict)
 
     async def verify(self, request: HttpRequest, body: bytes) -> SignedCall:
@@ -96,11 +98,8 @@ class Callers:
         assert verified.created is not None, "demanded of a request"
         assert verified.nonce is not None, "demanded of a request"
         expires_at = datetime.fromtimestamp(verified.created + TOLERANCE_SECONDS, UTC)
-        async with self.database.autocommit() as connection:
-            if not await repository.remember_nonce(
-                connection, system_id=system_id, nonce=verified.nonce, expires_at=expires_at
-            ):
-                raise NonceReplayedError("this nonce was used before")
+        if not await self.nonces.note(UsedNonce(system_id=system_id, nonce=verified.nonce, expires_at=expires_at)):
+            raise NonceReplayedError("this nonce was used before")
 
     async def _keys(self, key_ids: Sequence[str]) -> dict[str, tuple[StoredKey, OpenedKey]]:
         now = time.monotonic()

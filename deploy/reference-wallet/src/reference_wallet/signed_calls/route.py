@@ -6,6 +6,8 @@
 """
 
 import asyncio
+import inspect
+import re
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, cast
 
@@ -18,11 +20,13 @@ from reference_wallet.faults.strike import altered_answer, answer_instead, sent_
 from reference_wallet.resources import Resources, resources_of
 from reference_wallet.signed_calls.callers import SignedCall
 from shared.app_factory import problem_response
+from shared.ewp.fields import STEP_ID_PATTERN
 from shared.ewp.signatures import sign_response
 from shared.problems import Problem, ValidationFailed
-from shared.request_body import StrictRequest, StrictRoute
+from shared.request_body import StrictRequest, StrictRoute, has_body
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+_STEP_ID = re.compile(STEP_ID_PATTERN, re.ASCII)
 
 
 async def _proved(request: Request) -> SignedCall:
@@ -43,7 +47,9 @@ class SignedRoute(StrictRoute):
 
     def get_route_handler(self) -> Handler:
         """Return the way of a request through the stages above."""
-        carry_out = super().get_route_handler()
+        carry_out = _quickly(
+            self.endpoint, super().get_route_handler(), takes_body="requestBody" in (self.openapi_extra or {})
+        )
         operation = cast("Operation", self.name)
 
         async def handle(request: Request) -> Response:
@@ -61,6 +67,29 @@ class SignedRoute(StrictRoute):
             return await _struck(fault, resources, call, lambda: _answered(carry_out, strict), operation)
 
         return handle
+
+
+def _quickly(endpoint: Callable[..., Any], wholly: Handler, *, takes_body: bool) -> Handler:
+    """Return a shorter way to an endpoint that takes nothing but an id of its path, for calls that are plainly well-formed.
+
+    FastAPI's own way through dependencies takes longer than the call itself. Whatever else comes goes the whole way.
+    """
+    names = inspect.signature(endpoint).parameters.keys() - {"call", "resources"}
+    if names != {"transfer_id"}:
+        return wholly
+
+    async def handle(request: Request) -> Response:
+        transfer_id = request.path_params["transfer_id"]
+        if request.scope["query_string"] or not _STEP_ID.fullmatch(transfer_id):
+            return await wholly(request)
+        if not takes_body and has_body(request):
+            return await wholly(request)
+        answer: Response = await endpoint(
+            transfer_id=transfer_id, call=request.state.signed_call, resources=resources_of(request)
+        )
+        return answer
+
+    return handle
 
 
 async def _answered(carry_out: Handler, request: StrictRequest) -> Response:

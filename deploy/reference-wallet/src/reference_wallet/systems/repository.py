@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-from sqlalchemy.types import Text
+from sqlalchemy.types import DateTime, Text, Uuid
 
 _PUT_SYSTEM = text("""
 INSERT INTO systems (id, name, holds, hold_seconds) VALUES (:id, :name, :holds, :hold_seconds)
@@ -36,11 +36,16 @@ FROM api_keys JOIN systems ON systems.id = system_id WHERE key_id = ANY(:key_ids
 """).bindparams(bindparam("key_ids", type_=ARRAY(Text)))
 # The commit need not wait for the disk: what a crash of the database could lose is less than a second of nonces, and every call
 # they protect is idempotent.
-_REMEMBER_NONCE = text("""
+_REMEMBER_NONCES = text("""
 WITH relaxed AS (SELECT set_config('synchronous_commit', 'off', true))
-INSERT INTO nonces (system_id, nonce, expires_at) SELECT CAST(:system_id AS uuid), :nonce, :expires_at FROM relaxed
-ON CONFLICT DO NOTHING RETURNING true
-""")
+INSERT INTO nonces (system_id, nonce, expires_at)
+SELECT used.* FROM relaxed, unnest(:system_ids, :nonces, :expiries) AS used (system_id, nonce, expires_at)
+ON CONFLICT DO NOTHING RETURNING system_id, nonce
+""").bindparams(
+    bindparam("system_ids", type_=ARRAY(Uuid)),
+    bindparam("nonces", type_=ARRAY(Text)),
+    bindparam("expiries", type_=ARRAY(DateTime(timezone=True))),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +76,15 @@ class StoredKey:
     name: str
     holds: bool
     hold_seconds: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsedNonce:
+    """A nonce of a request that was proved, and until when its replay could be accepted."""
+
+    system_id: UUID
+    nonce: str
+    expires_at: datetime
 
 
 async def put_system(session: AsyncSession, values: dict[str, Any]) -> System:
@@ -107,13 +121,18 @@ async def public_keys(connection: AsyncConnection, *, system_id: UUID | None, li
     return {row.key_id: row.response_public_key for row in rows}
 
 
-async def remember_nonce(connection: AsyncConnection, *, system_id: UUID, nonce: str, expires_at: datetime) -> bool:
-    """Note that a nonce was used; False if it was already, in whatever process.
+async def remember_nonces(connection: AsyncConnection, used: Sequence[UsedNonce]) -> frozenset[tuple[UUID, str]]:
+    """Note nonces as used; returns those that were not yet, in whatever process. Each may be there once.
 
     By system and not by key: during a rotation a request has a signature of each key, all with the same nonce.
     """
-    values = {"system_id": system_id, "nonce": nonce, "expires_at": expires_at}
-    return (await connection.execute(_REMEMBER_NONCE, values)).first() is not None
+    values = {
+        "system_ids": [item.system_id for item in used],
+        "nonces": [item.nonce for item in used],
+        "expiries": [item.expires_at for item in used],
+    }
+    rows = await connection.execute(_REMEMBER_NONCES, values)
+    return frozenset((row.system_id, row.nonce) for row in rows)
 
 
 async def forget_nonces(connection: AsyncConnection, *, before: datetime) -> None:

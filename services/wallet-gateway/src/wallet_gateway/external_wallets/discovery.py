@@ -14,7 +14,7 @@ from shared.access import Caller
 from shared.audit_entries import repository as audit_entries
 from shared.database import Database
 from shared.ewp.messages import BalancePage, WellKnown
-from wallet_gateway.external_wallets import repository
+from wallet_gateway.external_wallets import repository, same_system_repository
 from wallet_gateway.external_wallets.access import WalletAccess
 from wallet_gateway.external_wallets.connection_checks import Observed, judge
 from wallet_gateway.external_wallets.errors import WalletUnavailable
@@ -172,7 +172,9 @@ async def keep_capabilities(session: AsyncSession, asked: Wallet, found: WellKno
 async def _name_of_twin(session: AsyncSession, wallet: Wallet, found: WellKnown | None) -> str | None:
     if found is None or found.system_id is None:
         return None
-    return await repository.find_name_of_system(session, realm=wallet.realm, system_id=found.system_id, but=wallet.id)
+    return await same_system_repository.find_name_of_system(
+        session, realm=wallet.realm, system_id=found.system_id, but=wallet.id
+    )
 
 
 def _with_wrong_key(endpoint: Endpoint) -> Endpoint:

@@ -145,6 +145,22 @@ async def find(
     return None if row is None else Wallet(**row._mapping)
 
 
+async def find_versioned(connection: AsyncConnection, *, realm: Realm, wallet: WalletRef) -> tuple[Wallet, str] | None:
+    """Return a wallet of the realm that is not deleted, with the version of its row: another one after each change."""
+    which = "is_home" if wallet == "home" else "id = :id"
+    statement = text(
+        f"SELECT {_COLUMNS}, CAST(xmin AS text) AS row_version FROM external_wallets"  # noqa: S608 - names are ours
+        f" WHERE {which} AND tenant_id = :tenant_id AND environment = :environment AND deleted_at IS NULL"
+    )
+    values = {**_realm(realm), **({} if wallet == "home" else {"id": wallet})}
+    row = (await connection.execute(statement, values)).mappings().one_or_none()
+    if row is None:
+        return None
+    columns = dict(row)
+    version: str = columns.pop("row_version")
+    return Wallet(**columns), version
+
+
 async def find_page(
     session: AsyncSession, *, realm: Realm, enabled: bool | None, q: str | None, after: UUID | None, limit: int
 ) -> Sequence[Wallet]:
@@ -161,16 +177,6 @@ async def find_page(
     )
     values = {**_realm(realm), "after": after, "enabled": enabled, "q": q, "limit": limit}
     return [Wallet(**row._mapping) for row in await session.execute(statement, values)]
-
-
-async def find_name_of_system(session: AsyncSession, *, realm: Realm, system_id: str, but: UUID) -> str | None:
-    """Return the name of another wallet of the realm that says it is this system."""
-    statement = text(
-        "SELECT name FROM external_wallets WHERE tenant_id = :tenant_id AND environment = :environment"
-        " AND deleted_at IS NULL AND id <> :but AND capabilities ->> 'system_id' = :system_id ORDER BY id LIMIT 1"
-    )
-    found: str | None = await session.scalar(statement, {**_realm(realm), "system_id": system_id, "but": but})
-    return found
 
 
 async def load_many(

@@ -103,7 +103,8 @@ class Isolation:
         allowance = self._rates[lane].take(wallet_id)
         if allowance.retry_after_seconds is not None:
             raise RateExceeded(retry_after_seconds=allowance.retry_after_seconds)
-        async with self._room(gate, lane, wait_seconds):
+        places = await self._enter(gate, lane, wait_seconds)
+        try:
             # It may have opened while this call waited.
             self._refuse_if_open(gate, lane)
             now = self._clock()
@@ -115,6 +116,9 @@ class Isolation:
                 yield ticket
             finally:
                 self._judge(wallet_id, gate, passage, ticket)
+        finally:
+            places.in_flight -= 1
+            places.room.release()
 
     def open_seconds(self, wallet_id: UUID) -> float:
         """Return how long the breaker of a wallet stays open; 0 when a call would be let through."""
@@ -140,26 +144,27 @@ class Isolation:
         if wait_seconds > 0 and lane != "resolve":
             raise BreakerOpen(retry_after_seconds=wait_seconds)
 
-    @asynccontextmanager
-    async def _room(self, gate: _Gate, lane: Lane, wait_seconds: float) -> AsyncIterator[None]:
+    async def _enter(self, gate: _Gate, lane: Lane, wait_seconds: float) -> _Places:
+        """Take a place, and return those of which it is one; raises NoRoom."""
         limits = self._limits[lane]
-        places = gate.lanes.setdefault(lane, _Places(asyncio.Semaphore(limits.in_flight_max)))
-        if places.room.locked() and places.waiting >= limits.waiting_max:
-            raise NoRoom(retry_after_seconds=1.0)
-        places.waiting += 1
-        try:
-            async with asyncio.timeout(wait_seconds):
-                await places.room.acquire()
-        except TimeoutError as exc:
-            raise NoRoom(retry_after_seconds=1.0) from exc
-        finally:
-            places.waiting -= 1
+        places = gate.lanes.get(lane)
+        if places is None:
+            places = gate.lanes[lane] = _Places(asyncio.Semaphore(limits.in_flight_max))
+        if not places.room.locked():
+            await places.room.acquire()
+        else:
+            if places.waiting >= limits.waiting_max:
+                raise NoRoom(retry_after_seconds=1.0)
+            places.waiting += 1
+            try:
+                async with asyncio.timeout(wait_seconds):
+                    await places.room.acquire()
+            except TimeoutError as exc:
+                raise NoRoom(retry_after_seconds=1.0) from exc
+            finally:
+                places.waiting -= 1
         places.in_flight += 1
-        try:
-            yield
-        finally:
-            places.in_flight -= 1
-            places.room.release()
+        return places
 
     def _judge(self, wallet_id: UUID, gate: _Gate, passage: Passage, ticket: Ticket) -> None:
         was_open = gate.breaker.open_until

@@ -5,6 +5,7 @@ The way of a transfer: ``service`` (accepted) → ``wake_up`` or the look of eac
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from wallet_gateway.outbox.publisher import OutboxPublisher
 from wallet_gateway.settings import Settings
 from wallet_gateway.transfers import engine_repository, wake_up
 from wallet_gateway.transfers.caller import StepCaller
+from wallet_gateway.transfers.crowd import Crowd
 from wallet_gateway.transfers.lease import RENEW_SECONDS, Lease
 from wallet_gateway.transfers.recorder import Recorder
 from wallet_gateway.transfers.resolution import Policy
@@ -40,6 +42,8 @@ FINISH_SECONDS: Final = 6.0
 OWN_FAULT_SECONDS: Final = 15.0
 _NEAR: Final = timedelta(seconds=RENEW_SECONDS * 1.5)
 _CLAIM_MAX: Final = 200
+_TOGETHER_SECONDS: Final = 0.02
+"""What has room again within this time is looked for together; what was told of while one claim ran is claimed together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,7 @@ class Engine:
         )
         self._recorder = Recorder(parts.engine_database)
         self._ended_hints = wake_up.Hints(parts.queue, wake_up.ENDED)
+        self._crowd = Crowd(settings.wallet_writes_in_flight, self._look_again)
         book = WalletBook(parts.database)
         policy = policy or Policy(review_after=timedelta(seconds=settings.transfer_review_after_seconds))
         self._runner = Runner(
@@ -83,10 +88,12 @@ class Engine:
             hindrance=self._hindrance,
             ended=self._after_end,
             later=self._wake_later,
+            crowd=self._crowd,
         )
         self._running: dict[UUID, asyncio.Task[None]] = {}
         self._woken: dict[UUID, None] = {}
         self._look = asyncio.Event()
+        self._has_room = asyncio.Event()
         self._is_stopping = False
         self._claiming = asyncio.Lock()
         self._metrics = _Metrics(parts.registry)
@@ -125,11 +132,14 @@ class Engine:
             await asyncio.sleep(RENEW_SECONDS)
 
     async def _keep_looking(self) -> None:
-        """Look for what no hint told of: once a second, and at once while there is more than was taken."""
+        """Look for what no hint told of, or for what there was no room: once a second, and while there is more than was taken."""
         while True:
+            self._has_room.clear()
             taken = await self._claim(None) if self._lease.is_valid() else 0
-            if taken < _CLAIM_MAX:
-                await asyncio.sleep(RENEW_SECONDS)
+            if not taken:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._has_room.wait(), RENEW_SECONDS)
+                    await asyncio.sleep(_TOGETHER_SECONDS)
 
     async def _claim_woken(self) -> None:
         while True:
@@ -140,6 +150,8 @@ class Engine:
                 for transfer_id in ids:
                     del self._woken[transfer_id]
                 await self._claim(ids)
+                if self._woken:
+                    await asyncio.sleep(_TOGETHER_SECONDS)
 
     async def _claim(self, ids: Sequence[UUID] | None) -> int:
         """Claim and start; returns how many. What is not claimed now is found by a later look."""
@@ -154,7 +166,14 @@ class Engine:
         try:
             async with self._database.autocommit() as connection:
                 claimed = await engine_repository.claim(
-                    connection, worker_id=self._lease.worker_id, limit=limit, ids=ids, running=list(self._running)
+                    connection,
+                    worker_id=self._lease.worker_id,
+                    limit=limit,
+                    ids=ids,
+                    running=list(self._running),
+                    room=engine_repository.Room(
+                        share=self._crowd.share, counts=self._crowd.counts(), full=self._crowd.full()
+                    ),
                 )
         except (SQLAlchemyError, OSError, TimeoutError) as exc:
             log.warning("transfers.claim_waits", reason=type(exc).__name__)
@@ -163,7 +182,8 @@ class Engine:
             task = asyncio.create_task(self._carry_out(item), name="transfer")
             # Under its fence: the same transfer may be claimed again before the task before it has quite ended.
             self._running[item.transfer.id] = task
-            task.add_done_callback(partial(self._has_run, item.transfer.id))
+            self._crowd.enter(item.transfer.id, fence=item.fence, wallet_id=item.place)
+            task.add_done_callback(partial(self._has_run, item))
         self._metrics.running.set(len(self._running))
         return len(claimed)
 
@@ -195,12 +215,16 @@ class Engine:
             return "stopping"
         return None if self._lease.is_valid() else "lease_lost"
 
-    def _has_run(self, transfer_id: UUID, task: asyncio.Task[None]) -> None:
-        if self._running.get(transfer_id) is task:
-            del self._running[transfer_id]
+    def _has_run(self, claimed: Claimed, task: asyncio.Task[None]) -> None:
+        self._crowd.leave(claimed.transfer.id, fence=claimed.fence)
+        if self._running.get(claimed.transfer.id) is task:
+            del self._running[claimed.transfer.id]
         self._metrics.running.set(len(self._running))
         if self._woken:
             self._look.set()
+
+    def _look_again(self) -> None:
+        self._has_room.set()
 
     def _room(self) -> int:
         return self._slots - len(self._running)

@@ -4,8 +4,9 @@ A claimed transfer carries a fence, and is written only while it still does: a w
 what its successor did. Its revision rises with each record, so that a record repeated after a lost connection counts once.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
@@ -21,12 +22,25 @@ from wallet_gateway.transfers.transfer import Account, Claimed, StepRow, Transfe
 # Each part is driven by a small index of its own: what is due and free, what dead workers have left, and what stands as this
 # worker's and is not carried out by it (a claim whose answer was lost; nobody else would ever take it). What other living
 # workers carry out, which may be a thousand transfers, is never looked through.
-_ANY_DUE = """
-    WITH free AS MATERIALIZED (
-        SELECT id FROM transfers
-        WHERE status = 'pending' AND worker_id IS NULL AND due_at <= now()
+# No more than each wallet's share: one that is ``full`` is passed over, of another's as many are taken as there is room for.
+_SHARED = """
+    ), ranked AS (
+        SELECT id, source_wallet_id, row_number() OVER (PARTITION BY source_wallet_id ORDER BY due_at) AS place FROM candidates
+    ), free AS MATERIALIZED (
+        SELECT t.id FROM ranked
+        JOIN transfers t ON t.id = ranked.id AND t.status = 'pending' AND t.worker_id IS NULL AND t.due_at <= now()
+        LEFT JOIN unnest(CAST(:crowded AS uuid[]), CAST(:counts AS integer[])) AS crowd (wallet_id, here)
+            ON crowd.wallet_id = ranked.source_wallet_id
+        WHERE ranked.place <= :share - coalesce(crowd.here, 0)
+        FOR UPDATE OF t SKIP LOCKED
+    """
+_OF_OTHERS = "source_wallet_id <> ALL(CAST(:full AS uuid[])) AND target_wallet_id <> ALL(CAST(:full AS uuid[]))"
+_ANY_DUE = f"""
+    WITH candidates AS MATERIALIZED (
+        SELECT id, source_wallet_id, due_at FROM transfers
+        WHERE status = 'pending' AND worker_id IS NULL AND due_at <= now() AND {_OF_OTHERS}
         ORDER BY due_at LIMIT :limit
-        FOR UPDATE SKIP LOCKED
+    {_SHARED}
     ), orphaned AS MATERIALIZED (
         SELECT t.id FROM transfer_workers w JOIN transfers t ON t.worker_id = w.id
         WHERE w.expires_at <= now() AND t.status = 'pending' AND t.worker_id IS NOT NULL
@@ -40,16 +54,18 @@ _ANY_DUE = """
         FOR UPDATE SKIP LOCKED
     ), due AS (
         SELECT id FROM orphaned UNION ALL SELECT id FROM left_lying UNION ALL SELECT id FROM free LIMIT :limit
-    """
-_THESE_DUE = """
-    WITH due AS MATERIALIZED (
-        SELECT t.id FROM unnest(CAST(:ids AS uuid[])) AS wanted (id) CROSS JOIN LATERAL (
-            SELECT id FROM transfers
-            WHERE transfers.id = wanted.id AND status = 'pending' AND worker_id IS NULL AND due_at <= now()
-            FOR UPDATE SKIP LOCKED
+    """  # noqa: S608 - the parts are this module's
+_THESE_DUE = f"""
+    WITH candidates AS MATERIALIZED (
+        SELECT t.* FROM unnest(CAST(:ids AS uuid[])) AS wanted (id) CROSS JOIN LATERAL (
+            SELECT id, source_wallet_id, due_at FROM transfers
+            WHERE transfers.id = wanted.id AND status = 'pending' AND worker_id IS NULL AND due_at <= now() AND {_OF_OTHERS}
         ) t
         LIMIT :limit
-    """
+    {_SHARED}
+    ), due AS (
+        SELECT id FROM free
+    """  # noqa: S608 - as above
 _CLAIM = """
     ), claimed AS (
         UPDATE transfers t SET worker_id = CAST(:worker_id AS uuid), fence = t.fence + 1 FROM due WHERE t.id = due.id
@@ -148,6 +164,18 @@ _WRITTEN_BEFORE = text(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """Of which wallets new transfers may be claimed: so many stand at each already, and ``share`` at most."""
+
+    share: int
+    counts: Mapping[UUID, int]
+    full: Sequence[UUID]
+
+
+ANY_ROOM: Final = Room(share=2**31 - 1, counts={}, full=())
+
+
 async def claim(
     connection: AsyncConnection,
     *,
@@ -155,13 +183,21 @@ async def claim(
     limit: int,
     ids: Sequence[UUID] | None = None,
     running: Sequence[UUID] = (),
+    room: Room = ANY_ROOM,
 ) -> list[Claimed]:
     """Claim transfers that are due and that no living worker has, longest due first; of ``ids`` alone if they are given.
 
     Without ``ids`` also those that the worker itself has, except ``running``: so no other claim of it may be under way.
-    Without a worker they are claimed for this transaction, and free again after it.
+    Without a worker they are claimed for this transaction, and free again after it. What was left is taken whatever the ``room``.
     """
-    values: dict[str, Any] = {"worker_id": worker_id, "limit": limit}
+    values: dict[str, Any] = {
+        "worker_id": worker_id,
+        "limit": limit,
+        "share": room.share,
+        "full": list(room.full),
+        "crowded": list(room.counts),
+        "counts": list(room.counts.values()),
+    }
     if ids is None:
         found = await connection.execute(_CLAIM_ANY, {**values, "running": list(running)})
         return [_claimed(row) for row in found]

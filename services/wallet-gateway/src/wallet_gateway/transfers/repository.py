@@ -109,6 +109,14 @@ async def insert(session: AsyncSession, new: NewTransfer) -> ShownTransfer | Non
     return None if row is None else _shown(row)
 
 
+def as_inserted(new: NewTransfer, *, at: datetime) -> ShownTransfer:
+    """Return a transfer as it was inserted at this time."""
+    same = ("id", "owner_ref", "source", "target", "amount", "currency", "reference", "metadata")
+    nothing = ("failure_code", "failure_detail", "ended_at")
+    fields: dict[str, Any] = {**{name: getattr(new, name) for name in same}, **dict.fromkeys(nothing)}
+    return ShownTransfer(**fields, status="pending", outcome_unknown=False, created_at=at, updated_at=at)
+
+
 async def find_request(session: AsyncSession, *, realm: Realm, key: str) -> KeptRequest | None:
     """Return what began under an Idempotency-Key, however long ago."""
     statement = text(

@@ -9,7 +9,6 @@ from shared.database import Transaction
 from shared.idempotency import OptionalIdempotencyKey
 from shared.pagination import Page, page_of
 from shared.problems import IdempotencyMismatch, NotFound, problem_responses
-from shared.request_body import StrictRoute
 from wallet_gateway.external_wallets.errors import RetentionTooShort, WalletDisabled, WalletFrozen, WalletUnavailable
 from wallet_gateway.resources import GatewayResources, gateway_resources
 from wallet_gateway.transfers import repository, schemas
@@ -21,10 +20,11 @@ from wallet_gateway.transfers.errors import (
     UnknownWallet,
 )
 from wallet_gateway.transfers.presentation import shown
+from wallet_gateway.transfers.quick_route import CREATOR, QuickRoute
 
-router = APIRouter(prefix="/v1/transfers", tags=["transfers"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1/transfers", tags=["transfers"], route_class=QuickRoute)
 
-Creator = Annotated[Caller, require("transfers:create")]
+Creator = Annotated[Caller, CREATOR]
 Reader = Annotated[Caller, require("transfers:read")]
 Resolver = Annotated[Caller, require("transfers:resolve")]
 Resources = Annotated[GatewayResources, Depends(gateway_resources)]

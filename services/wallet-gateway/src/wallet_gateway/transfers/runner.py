@@ -18,6 +18,7 @@ from wallet_gateway.external_wallets.availability import retention_of
 from wallet_gateway.external_wallets.repository import StoredWallet
 from wallet_gateway.transfers.caller import StepCaller
 from wallet_gateway.transfers.course import Move, Terms, advance, postpone
+from wallet_gateway.transfers.crowd import Crowd
 from wallet_gateway.transfers.journey import Heard, Journey
 from wallet_gateway.transfers.pinned_endpoint import pin, repeats_safely
 from wallet_gateway.transfers.plan import Shape, Side, StepKind
@@ -46,6 +47,7 @@ class Runner:
     hindrance: Callable[[], Hindrance | None]
     ended: Callable[[UUID], None]
     later: Callable[[UUID, datetime], None]
+    crowd: Crowd
 
     async def run(self, claimed: Claimed) -> None:
         """Carry out moves until the transfer ends or has to wait, or until another worker has it."""
@@ -66,6 +68,8 @@ class Runner:
             if not await self.recorder.write(record):
                 log.info("transfer.fenced_off", transfer_id=typeids.encode("tr", journey.transfer.id))
                 return
+            if move.begun:
+                self.crowd.enter(journey.transfer.id, fence=journey.fence, wallet_id=journey.step.wallet_id)
             _log(journey, move, heard)
             if not record["keeps"]:
                 self._leave(journey, move)

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from uuid import UUID
 
 from sqlalchemy import event
@@ -22,6 +23,8 @@ from wallet_gateway.external_wallets.repository import Wallet
 from wallet_gateway.external_wallets.same_system import stays_within
 from wallet_gateway.isolation.gate import Isolation
 from wallet_gateway.transfers import presentation, repository, schemas, timeline_repository
+from wallet_gateway.transfers.begin_repository import Beginning
+from wallet_gateway.transfers.beginnings import Beginnings
 from wallet_gateway.transfers.errors import (
     IdempotencyKeyRequired,
     ProtocolCannotTransfer,
@@ -49,9 +52,17 @@ class Transfers:
     """The transfers of one API process."""
 
     def __init__(
-        self, *, database: Database, isolation: Isolation, begun: Hints, ends: Ends, review_after: timedelta
+        self,
+        *,
+        database: Database,
+        beginnings: Beginnings,
+        isolation: Isolation,
+        begun: Hints,
+        ends: Ends,
+        review_after: timedelta,
     ) -> None:
         self._database = database
+        self._beginnings = beginnings
         self._isolation = isolation
         self._begun = begun
         self._ends = ends
@@ -97,6 +108,9 @@ class Transfers:
         self, caller: Caller, wanted: schemas.TransferIn, key: IdempotencyKey, *, transfer_id: UUID
     ) -> ShownTransfer | KeptRequest:
         """Begin a transfer, or return what the key has begun before, whatever would be said against it today."""
+        begun = await self._begin_shortly(caller, wanted, key, transfer_id=transfer_id)
+        if begun is not None:
+            return begun
         try:
             async with self._database.transaction() as session:
                 begun = await self._begin(session, caller, wanted, key, transfer_id=transfer_id)
@@ -111,6 +125,29 @@ class Transfers:
         assert kept is not None  # transfers are never removed
         return kept
 
+    async def _begin_shortly(
+        self, caller: Caller, wanted: schemas.TransferIn, key: IdempotencyKey, *, transfer_id: UUID
+    ) -> ShownTransfer | None:
+        """Begin a transfer on what was seen of its wallets before; None where there is anything else to say."""
+        source = await self._beginnings.look_at(caller.realm, wanted.source.wallet)
+        target = await self._beginnings.look_at(caller.realm, wanted.target.wallet)
+        if source is None or target is None:
+            return None
+        try:
+            amount = _amount_of(wanted)
+            self._refuse_unusable(source.wallet)
+            self._refuse_unusable(target.wallet)
+            new = _new_transfer(
+                caller, wanted, key, transfer_id=transfer_id, amount=amount, source=source.wallet, target=target.wallet
+            )
+        except Problem:
+            self._beginnings.forget(caller.realm, source, target)
+            return None
+        at = await self._beginnings.begin(
+            Beginning(new=new, caller=caller, source=source, target=target, changes=_audited(new))
+        )
+        return None if at is None else repository.as_inserted(new, at=at)
+
     async def _kept(self, realm: Realm, key: IdempotencyKey) -> KeptRequest | None:
         async with self._database.transaction() as session:
             return await repository.find_request(session, realm=realm, key=key.key)
@@ -124,34 +161,10 @@ class Transfers:
         *,
         transfer_id: UUID,
     ) -> ShownTransfer | None:
-        try:
-            amount = parse_money(wanted.amount, currency=wanted.currency)
-        except MoneyError as exc:
-            raise ValidationFailed(errors=[{"pointer": "/amount", "detail": str(exc)}]) from exc
-        if amount == 0:
-            raise ValidationFailed(errors=[{"pointer": "/amount", "detail": "an amount that moves is more than zero"}])
-        if wanted.source.wallet == wanted.target.wallet:
-            raise SameWallet
+        amount = _amount_of(wanted)
         source = await self._usable(session, caller.realm, wanted.source, side="source")
         target = await self._usable(session, caller.realm, wanted.target, side="target")
-        if stays_within(source, target, source_account=wanted.source.account, target_account=wanted.target.account):
-            raise SameWallet
-        now = datetime.now(UTC)
-        new = NewTransfer(
-            id=transfer_id,
-            realm=caller.realm,
-            idempotency_key=key.key,
-            fingerprint=key.fingerprint,
-            owner_ref=wanted.owner_ref,
-            source=Account(wallet_id=source.id, is_home=source.is_home, account=wanted.source.account),
-            target=Account(wallet_id=target.id, is_home=target.is_home, account=wanted.target.account),
-            amount=amount,
-            currency=wanted.currency,
-            reference=wanted.reference,
-            metadata=wanted.metadata,
-            shape=None if any(are_old(wallet, now=now) for wallet in (source, target)) else known_shape(source),
-            created_by=caller.actor,
-        )
+        new = _new_transfer(caller, wanted, key, transfer_id=transfer_id, amount=amount, source=source, target=target)
         begun = await repository.insert(session, new)
         if begun is not None:
             await _audit_begin(session, caller, new)
@@ -165,11 +178,14 @@ class Transfers:
         wallet = await wallets.find(session, realm=realm, wallet=wanted.wallet, lock="KEY SHARE")
         if wallet is None:
             raise UnknownWallet(side)
+        self._refuse_unusable(wallet)
+        return wallet
+
+    def _refuse_unusable(self, wallet: Wallet) -> None:
         if wallet.protocol != "ewp/1" and wallet.transfer_call is None:
             raise ProtocolCannotTransfer
         open_seconds = self._isolation.open_seconds(wallet.id)
         refuse_new_transfer(wallet, open_seconds=open_seconds, review_after=self._review_after, now=datetime.now(UTC))
-        return wallet
 
     async def _final_answer(self, realm: Realm, transfer_id: UUID) -> Answer:
         async with self._database.transaction() as session:
@@ -197,16 +213,60 @@ async def _comes_in_time(ended: asyncio.Event, seconds: float) -> bool:
 
 async def _audit_begin(session: AsyncSession, caller: Caller, new: NewTransfer) -> None:
     await audit_entries.record(
-        session,
-        caller,
-        action="transfer.created",
-        target=typeids.encode("tr", new.id),
-        changes={
-            "source": wallet_name(new.source),
-            "target": wallet_name(new.target),
-            "amount": str(new.amount),
-            "currency": new.currency,
-        },
+        session, caller, action="transfer.created", target=typeids.encode("tr", new.id), changes=_audited(new)
+    )
+
+
+def _audited(new: NewTransfer) -> dict[str, str]:
+    return {
+        "source": wallet_name(new.source),
+        "target": wallet_name(new.target),
+        "amount": str(new.amount),
+        "currency": new.currency,
+    }
+
+
+def _amount_of(wanted: schemas.TransferIn) -> Decimal:
+    """Return what is to be moved; raises ValidationFailed, and SameWallet where that can be told already."""
+    try:
+        amount = parse_money(wanted.amount, currency=wanted.currency)
+    except MoneyError as exc:
+        raise ValidationFailed(errors=[{"pointer": "/amount", "detail": str(exc)}]) from exc
+    if amount == 0:
+        raise ValidationFailed(errors=[{"pointer": "/amount", "detail": "an amount that moves is more than zero"}])
+    if wanted.source.wallet == wanted.target.wallet:
+        raise SameWallet
+    return amount
+
+
+def _new_transfer(
+    caller: Caller,
+    wanted: schemas.TransferIn,
+    key: IdempotencyKey,
+    *,
+    transfer_id: UUID,
+    amount: Decimal,
+    source: Wallet,
+    target: Wallet,
+) -> NewTransfer:
+    """Return what is written of a transfer that begins; raises SameWallet."""
+    if stays_within(source, target, source_account=wanted.source.account, target_account=wanted.target.account):
+        raise SameWallet
+    now = datetime.now(UTC)
+    return NewTransfer(
+        id=transfer_id,
+        realm=caller.realm,
+        idempotency_key=key.key,
+        fingerprint=key.fingerprint,
+        owner_ref=wanted.owner_ref,
+        source=Account(wallet_id=source.id, is_home=source.is_home, account=wanted.source.account),
+        target=Account(wallet_id=target.id, is_home=target.is_home, account=wanted.target.account),
+        amount=amount,
+        currency=wanted.currency,
+        reference=wanted.reference,
+        metadata=wanted.metadata,
+        shape=None if any(are_old(wallet, now=now) for wallet in (source, target)) else known_shape(source),
+        created_by=caller.actor,
     )
 
 

@@ -67,3 +67,8 @@ class Claimed:
     fence: int
     revision: int
     steps: list[StepRow] = field(default_factory=list)
+
+    @property
+    def place(self) -> UUID:
+        """Return the wallet that it is at: of its latest step, or its source."""
+        return self.steps[-1].wallet_id if self.steps else self.transfer.source.wallet_id

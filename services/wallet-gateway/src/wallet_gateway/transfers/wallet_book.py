@@ -35,7 +35,7 @@ class WalletBook:
             self._kept.move_to_end(wallet_id)
             while len(self._kept) > _KEPT_MAX:
                 self._kept.popitem(last=False)
-        return await asyncio.shield(kept[1])
+        return kept[1].result() if kept[1].done() else await asyncio.shield(kept[1])
 
     def forget(self, wallet_id: UUID) -> None:
         """Look a wallet up again at the next question."""

@@ -170,9 +170,11 @@ async def cancel(session: AsyncSession, *, delivery_id: UUID) -> bool:
     return int(cancelled.scalar_one()) == 1
 
 
-async def cancel_pending_of(session: AsyncSession, *, webhook_id: UUID) -> int:
-    """Cancel all that is pending or held of a webhook; returns how many that were."""
-    cancelled = await session.execute(text(_CANCEL.format(condition="webhook_id = :id")), {"id": webhook_id})
+async def cancel_pending_of(session: AsyncSession, *, webhook_id: UUID, limit: int) -> int:
+    """Cancel up to ``limit`` of what is pending or held of a webhook; returns how many that were."""
+    of_webhook = """id = ANY (ARRAY(
+        SELECT id FROM deliveries WHERE webhook_id = :id AND status IN ('pending', 'blocked') LIMIT :limit FOR UPDATE))"""
+    cancelled = await session.execute(text(_CANCEL.format(condition=of_webhook)), {"id": webhook_id, "limit": limit})
     return int(cancelled.scalar_one())
 
 

@@ -55,7 +55,7 @@ async def create_event_type(
     async def create() -> EventTypeOut:
         return EventTypeOut.of(await service.create(session, caller, body))
 
-    return await answer_once(session, realm=caller.realm, key=idempotency_key, create=create)
+    return await answer_once(session, realm=caller.realm, key=idempotency_key, create=create, seen_with="webhooks:read")
 
 
 @router.get("/{name}", summary="Get an event type", responses=problem_responses(NotFound))

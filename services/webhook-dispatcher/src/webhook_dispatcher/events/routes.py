@@ -96,6 +96,7 @@ async def publish_events(
         if key is None:
             return _json((await _publish(body, caller, resources, traceparent=traceparent)).model_dump(), 202)
         async with resources.database.transaction() as session:
+            # The answer shows counts and ids, and nothing of an event: whoever sends the same body again may have it again.
             publish = partial(_publish, body, caller, resources, session=session, traceparent=traceparent)
             return await answer_once(session, realm=caller.realm, key=key, create=publish, status=202)
 

@@ -40,8 +40,7 @@ _OF_SUBJECT = """
     AND subject IS NOT NULL ORDER BY tenant_id DESC, environment DESC, subject DESC, id DESC"""
 _SETTLED = """
     (tenant_id, environment, transaction, id) > (:tenant_id, :environment, :after_transaction, :after_id)
-    AND (tenant_id, environment, transaction)
-        < (:tenant_id, :environment, CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint))
+    AND (tenant_id, environment, transaction) < (:tenant_id, :environment, settled_before())
     ORDER BY tenant_id, environment, transaction, id"""
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from webhook_dispatcher.events.event import Event, InvalidEventError, parse_streamed
 from webhook_dispatcher.events.service import Acceptance, EventAcceptance, NotInTurnError
@@ -43,6 +43,8 @@ WAITING_BLOCK_MS = 10
 """While entries wait for those before them: how soon to look again."""
 CLAIM_EVERY_SECONDS = 2.0
 REJECTED_MAX = 1_000_000
+REJECTED_BYTES_MAX = 48 << 20
+"""Valkey refuses every publisher once it is full, so what is rejected may take a small part of it. The database keeps it."""
 _NO_GROUP = "NOGROUP"
 _GROUP_EXISTS = "BUSYGROUP"
 
@@ -201,8 +203,23 @@ class StreamIntake:
 
     async def _acknowledge(self, entry_ids: Sequence[bytes], rejected: Sequence[Rejected]) -> None:
         """Take entries off the stream, rejected ones with a copy on the rejected stream. All or nothing."""
+        try:
+            await self._take_off(entry_ids, copied=rejected)
+        except OutOfMemoryError:
+            if not rejected:
+                raise
+            # The database has them. To wait for room, which only taking entries off makes, would stop every publisher.
+            log.warning("intake.rejected_not_copied", entries=len(rejected))
+            await self._take_off(entry_ids, copied=())
+        if rejected:
+            await self._bound_rejected()
+        for item in rejected:
+            self._metrics.rejected.labels(item.code).inc()
+            log.warning("event.rejected", entry_id=item.entry_id.decode(), reason=item.code, detail=item.detail)
+
+    async def _take_off(self, entry_ids: Sequence[bytes], *, copied: Sequence[Rejected]) -> None:
         async with self._queue.pipeline(transaction=True) as pipe:
-            for item in rejected:
+            for item in copied:
                 values: dict[Any, Any] = {
                     **item.fields,
                     b"reason": item.code.encode(),
@@ -214,9 +231,15 @@ class StreamIntake:
             pipe.xack(self._stream, self._group, *entry_ids)
             pipe.xdel(self._stream, *entry_ids)
             await pipe.execute()
-        for item in rejected:
-            self._metrics.rejected.labels(item.code).inc()
-            log.warning("event.rejected", entry_id=item.entry_id.decode(), reason=item.code, detail=item.detail)
+
+    async def _bound_rejected(self) -> None:
+        """Drop the older half of the rejected stream, and again, while it takes too much room."""
+        while (await self._queue.memory_usage(self._rejected_stream) or 0) > REJECTED_BYTES_MAX:
+            kept = await self._queue.xlen(self._rejected_stream) // 2
+            dropped = await self._queue.xtrim(self._rejected_stream, maxlen=kept, approximate=False)
+            log.warning("intake.rejected_stream_trimmed", dropped=dropped, kept=kept)
+            if kept == 0:
+                return
 
     async def _make_group(self) -> None:
         """Make the consumer group from the stream's beginning, as at first start and after the queue was emptied."""

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
-from webhook_dispatcher.intake.entries import Entry, Fields, position_of
+from webhook_dispatcher.intake.entries import Entry, Fields, position_of, size_of
 
 WAITING_MAX = 1_000
 """With so many entries that wait, no more are read: those before them are about to be committed, or taken over."""
+WAITING_BYTES_MAX = 16 << 20
+"""The same by their size: an entry may have as much as an event may, and a worker has room for few hundreds of those."""
 
 
 class Turns:
@@ -23,11 +25,12 @@ class Turns:
         self._stream = stream
         self._group = group
         self._waiting: dict[bytes, Fields] = {}
+        self._waiting_bytes = 0
 
     @property
     def is_full(self) -> bool:
         """Tell whether nothing more can wait."""
-        return len(self._waiting) >= WAITING_MAX
+        return len(self._waiting) >= WAITING_MAX or self._waiting_bytes >= WAITING_BYTES_MAX
 
     @property
     def anybody_waits(self) -> bool:
@@ -38,6 +41,7 @@ class Turns:
         """Tell whether ``entries``, of a batch that begins with ``first``, may be committed now; else they wait."""
         if not self._waiting and await self._none_before(first):
             return True
+        self._waiting_bytes += sum(size_of(entry) for entry in entries if entry[0] not in self._waiting)
         self._waiting.update(entries)
         return False
 
@@ -49,6 +53,7 @@ class Turns:
         if not await self._none_before(entries[0][0]):
             return []
         self._waiting.clear()
+        self._waiting_bytes = 0
         return entries
 
     async def _none_before(self, entry_id: bytes) -> bool:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from webhook_dispatcher.deliveries.sender import HttpSender
+from webhook_dispatcher.intake.lag import LagMetrics, StreamLagWatch
 from webhook_dispatcher.intake.metrics import IntakeMetrics
 from webhook_dispatcher.intake.sources.acceptor import Acceptor
 from webhook_dispatcher.intake.sources.configured import open_sources
@@ -43,6 +44,8 @@ FINISH_SECONDS = 6.0
 """How long a stop waits for requests in flight; the rest of the stop's 8 s writes their outcomes."""
 OVERVIEW_SECONDS = 10.0
 _NEAR_SECONDS = 2.0
+_DELETED_PAUSE = 50
+"""A look at what was deleted is followed by a pause of so many times its length."""
 
 
 class Engine:
@@ -52,7 +55,7 @@ class Engine:
         settings = resources.settings
         self._resources = resources
         self._leases = Leases(resources.database, name=resources.worker_name, lease_seconds=settings.lease_seconds)
-        destinations = Destinations()
+        destinations = Destinations(today=self._leases.database_clock.now)
         self._health_metrics = HealthMetrics(resources.registry)
         self._health = HealthKeeper(
             database=resources.database,
@@ -60,6 +63,7 @@ class Engine:
             destinations=destinations,
             policy=_breaker_policy(settings),
             metrics=self._health_metrics,
+            now=self._leases.database_clock.now,
             published=self._after_acceptance,
         )
         self._recorder = Recorder(
@@ -95,6 +99,10 @@ class Engine:
             keep=keep,
         )
         source_metrics = SourceMetrics(resources.registry)
+        lag_metrics = LagMetrics(resources.registry)
+        self._stream_lag = StreamLagWatch(
+            resources.hint_queue, stream=settings.stream, group=settings.stream_group, metrics=lag_metrics
+        )
         self._sources = open_sources(
             settings,
             make_acceptor=lambda: Acceptor(
@@ -104,12 +112,14 @@ class Engine:
                 metrics=source_metrics,
             ),
             metrics=source_metrics,
+            lag=lag_metrics,
         )
         self._recoveries = RecoveryRunner(
             resources.database, rate_per_second=settings.recovery_rate_per_second, woken=self._after_acceptance
         )
         self._look_now = asyncio.Event()
         self._not_remembered: frozenset[int] = frozenset()
+        self._deleted_due_at = 0.0
         self._overview_at = -math.inf
 
     async def run(self) -> None:
@@ -121,6 +131,7 @@ class Engine:
             group.create_task(self._health.run())
             group.create_task(self._take_in())
             group.create_task(self._recoveries.run())
+            group.create_task(self._stream_lag.run())
             group.create_task(
                 wake_up.listen(self._resources.listen_queue, wake=self._pump.wake, look=self._look_now.set)
             )
@@ -168,12 +179,20 @@ class Engine:
                 lost = await recovery_repository.recover_unknown(connection, worker_id=worker_id)
                 if lost:
                     log.warning("deliveries.recovered", count=lost)
-                await recovery_repository.cancel_of_deleted(connection, worker_id=worker_id)
+                await self._cancel_of_deleted(connection)
                 asked_at = time.monotonic()
                 due = await recovery_repository.find_due(connection, worker_id=worker_id)
                 await self._show_overview(connection)
         self._health_metrics.lane_lag_seconds.set(due.lag_seconds)
         self._pump.wake_due(due.webhooks, asked_at=asked_at)
+
+    async def _cancel_of_deleted(self, connection: AsyncConnection) -> None:
+        """Look at what was deleted, however long ago, but for no more than a small part of the time: there may be very many."""
+        started_at = time.monotonic()
+        if started_at >= self._deleted_due_at:
+            cancelled = await recovery_repository.cancel_of_deleted(connection, worker_id=self._leases.worker_id)
+            now = time.monotonic()
+            self._deleted_due_at = now + (now - started_at) * (0 if cancelled else _DELETED_PAUSE)
 
     async def _remember_health(self, connection: AsyncConnection) -> None:
         """Take over the health of webhooks in lanes that are new to us."""
@@ -188,6 +207,7 @@ class Engine:
     async def _show_overview(self, connection: AsyncConnection) -> None:
         if time.monotonic() - self._overview_at >= OVERVIEW_SECONDS:
             self._overview_at = time.monotonic()
+            self._pump.look_for_strays()
             self._health_metrics.show(
                 await health_repository.find_overview(
                     connection, worker_id=self._leases.worker_id, oldest_max=NAMED_MAX

@@ -6,8 +6,8 @@ the next owner of the lane counts anew: nobody was told of what did not last.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -37,7 +37,7 @@ _GONE = "the destination answered 410 Gone"
 
 
 class HealthKeeper:
-    """One per worker. ``published`` is told the webhooks that have work from events about others."""
+    """One per worker. ``now``: the database's time; ``published`` is told the webhooks that have work by events about others."""
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class HealthKeeper:
         destinations: Destinations,
         policy: BreakerPolicy,
         metrics: HealthMetrics,
+        now: Callable[[], datetime],
         published: Callable[[Sequence[UUID]], None],
     ) -> None:
         self._database = database
@@ -54,6 +55,7 @@ class HealthKeeper:
         self._destinations = destinations
         self._policy = policy
         self._metrics = metrics
+        self._now = now
         self._published = published
         self._unsaved: dict[UUID, Change] = {}
         self._arrived = asyncio.Event()
@@ -66,7 +68,7 @@ class HealthKeeper:
         result = _result_of(record)
         if result == "delivered" and destination.breaker.failures == 0:
             return False
-        before, now = destination.breaker, datetime.now(UTC)
+        before, now = destination.breaker, self._now()
         counts = catalogue.function_of(record.claimed.event_type) != operational.FUNCTION
         breaker = after(result, before, now=now, policy=self._policy, probe=probe, counts=counts)
         if breaker is before:
@@ -88,10 +90,13 @@ class HealthKeeper:
             destination.breaker = item.breaker
             destination.health_written = True
 
-    async def disable_gone(self, webhooks: Sequence[UUID]) -> None:
-        """Disable webhooks whose destination said that it is gone for good; raises what the database raises."""
+    async def disable_gone(self, urls: Mapping[UUID, str]) -> None:
+        """Disable webhooks whose destination, at the URL that they still have, said that it is gone for good.
+
+        Raises what the database raises.
+        """
         async with self._database.transaction() as session:
-            woken = await self._disable(session, webhooks, reason="gone")
+            woken = await self._disable(session, list(urls), reason="gone", urls=list(urls.values()))
         self._published(woken)
 
     async def drain(self) -> None:
@@ -139,6 +144,8 @@ class HealthKeeper:
         async with self._database.transaction() as session:
             saved = await repository.save(session, worker_id=self._worker_id, changes=changes)
             reports = [report for item in saved if (report := _report_of(item, by_id[item.about.webhook_id]))]
+            for report in reports:
+                await self._record(session, report)
             woken = [*await operational.publish(session, reports)]
             failing = [item.about.webhook_id for item in saved if by_id[item.about.webhook_id].disable]
             woken += await self._disable(session, failing, reason="failing")
@@ -161,13 +168,18 @@ class HealthKeeper:
             destination.breaker, destination.health_written = HEALTHY, False
 
     async def _disable(
-        self, session: AsyncSession, webhooks: Sequence[UUID], *, reason: Literal["gone", "failing"]
+        self,
+        session: AsyncSession,
+        webhooks: Sequence[UUID],
+        *,
+        reason: Literal["gone", "failing"],
+        urls: Sequence[str] | None = None,
     ) -> Sequence[UUID]:
         """Disable, with an audit entry and an event for each that was enabled; returns the webhooks to wake."""
         if not webhooks:
             return ()
-        now, shown = datetime.now(UTC), _GONE if reason == "gone" else self._shown_failing()
-        disabled = await repository.disable(session, webhooks=webhooks, reason=shown, at=now)
+        now, shown = self._now(), _GONE if reason == "gone" else self._shown_failing()
+        disabled = await repository.disable(session, webhooks=webhooks, reason=shown, at=now, urls=urls)
         for item in disabled:
             target = typeids.encode("wh", item.webhook_id)
             await audit.record_own(
@@ -178,6 +190,12 @@ class HealthKeeper:
         return await operational.publish(
             session, [operational.disabled(item, at=now, reason=reason) for item in disabled]
         )
+
+    async def _record(self, session: AsyncSession, report: operational.Report) -> None:
+        """Write the audit entry of a breaker that has opened or closed."""
+        target = typeids.encode("wh", report.about.webhook_id)
+        action = f"webhook.{report.kind}"
+        await audit.record_own(session, report.about.realm, action=action, target=target, changes=report.data)
 
     def _shown_failing(self) -> str:
         days = self._policy.disable_after.total_seconds() / 86_400 if self._policy.disable_after else 0

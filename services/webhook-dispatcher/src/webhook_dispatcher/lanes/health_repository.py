@@ -93,18 +93,29 @@ async def save(session: AsyncSession, *, worker_id: UUID, changes: Sequence[Chan
     ]
 
 
-async def disable(session: AsyncSession, *, webhooks: Sequence[UUID], reason: str, at: datetime) -> Sequence[Subject]:
-    """Disable webhooks; returns those that were enabled until now."""
+async def disable(
+    session: AsyncSession,
+    *,
+    webhooks: Sequence[UUID],
+    reason: str,
+    at: datetime,
+    urls: Sequence[str] | None = None,
+) -> Sequence[Subject]:
+    """Disable webhooks; returns those that were enabled until now.
+
+    With ``urls``, one for each of them, only where it has that URL still: what another one answered says nothing of it.
+    """
     rows = await session.execute(
         text(
             """
-            UPDATE webhooks SET status = 'disabled', disabled_reason = :reason, disabled_at = :at,
+            UPDATE webhooks w SET status = 'disabled', disabled_reason = :reason, disabled_at = :at,
                 revision = revision + 1, updated_at = now()
-            WHERE id = ANY (CAST(:ids AS uuid[])) AND status = 'enabled' AND deleted_at IS NULL
-            RETURNING id, name, tenant_id, environment
+            FROM unnest(CAST(:ids AS uuid[]), CAST(:urls AS text[])) AS asked (id, url)
+            WHERE w.id = asked.id AND w.url = COALESCE(asked.url, w.url) AND status = 'enabled' AND deleted_at IS NULL
+            RETURNING w.id, name, tenant_id, environment
             """
         ),
-        {"ids": list(webhooks), "reason": reason, "at": at},
+        {"ids": list(webhooks), "urls": list(urls or ()), "reason": reason, "at": at},
     )
     return [_subject_of(row) for row in rows]
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared.database import Database
 from webhook_dispatcher.lanes import leases_repository as repository
+from webhook_dispatcher.lanes.database_clock import DatabaseClock
 from webhook_dispatcher.lanes.lane import LANE_COUNT, lane_of
 
 log = structlog.get_logger()
@@ -35,6 +36,7 @@ class Leases:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.worker_id = repository.new_worker_id()
+        self.database_clock = DatabaseClock()
         self._database = database
         self._name = name
         self._lease_seconds = lease_seconds
@@ -57,6 +59,10 @@ class Leases:
         lane = lane_of(webhook_id)
         return lane in self._owned and lane not in self._leaving
 
+    def hold(self, webhook_id: UUID) -> bool:
+        """Tell whether a webhook's lane is ours still, also where it is about to be given up."""
+        return self.are_valid() and lane_of(webhook_id) in self._owned
+
     def are_valid(self) -> bool:
         """Tell whether the last renewal still holds."""
         return self._clock() < self._valid_until
@@ -75,6 +81,7 @@ class Leases:
             state = await repository.renew(
                 connection, worker_id=self.worker_id, name=self._name, lease_seconds=self._lease_seconds
             )
+            self.database_clock.set(state.at)
             owned = set(state.fences)
             share = math.ceil(LANE_COUNT / state.workers)
             # Keep the lanes that are leaving already: giving up others instead would never come to an end.

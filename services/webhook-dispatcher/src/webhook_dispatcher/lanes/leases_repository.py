@@ -5,6 +5,7 @@ A lane's lease has a fencing number that rises with each change of owner.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import text
@@ -15,10 +16,11 @@ from shared import typeids
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leases:
-    """Which lanes a worker owns now, and how many workers are alive."""
+    """Which lanes a worker owns now, how many workers are alive, and what time it is to the database."""
 
     fences: dict[int, int]
     workers: int
+    at: datetime
 
 
 async def renew(connection: AsyncConnection, *, worker_id: UUID, name: str, lease_seconds: float) -> Leases:
@@ -38,13 +40,14 @@ async def renew(connection: AsyncConnection, *, worker_id: UUID, name: str, leas
                 )
                 SELECT (SELECT array_agg(lane) FROM renewed) AS lanes, (SELECT array_agg(fence) FROM renewed) AS fences,
                     (SELECT count(*) FROM workers WHERE id <> :worker_id
-                        AND seen_at > clock_timestamp() - make_interval(secs => :lease_seconds)) + 1 AS workers
+                        AND seen_at > clock_timestamp() - make_interval(secs => :lease_seconds)) + 1 AS workers,
+                    clock_timestamp() AS at
                 """
             ),
             {"worker_id": worker_id, "name": name, "lease_seconds": lease_seconds},
         )
     ).one()
-    return Leases(fences=dict(zip(row.lanes or (), row.fences or (), strict=True)), workers=row.workers)
+    return Leases(fences=dict(zip(row.lanes or (), row.fences or (), strict=True)), workers=row.workers, at=row.at)
 
 
 async def acquire(connection: AsyncConnection, *, worker_id: UUID, limit: int, lease_seconds: float) -> dict[int, int]:

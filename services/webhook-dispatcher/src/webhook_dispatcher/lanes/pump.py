@@ -6,6 +6,7 @@ One per worker. Per-webhook limits are plain state here, since a webhook has one
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
@@ -81,6 +82,14 @@ class Pump:
     def wake_in(self, webhook_id: UUID, seconds: float) -> None:
         """Look at a webhook after a while; for retries and paced webhooks, within the look of each second."""
         asyncio.get_running_loop().call_later(seconds, self.wake, (webhook_id,))
+
+    def look_for_strays(self) -> None:
+        """Take back, before the next claim, what is claimed for us and unknown here.
+
+        Asked now and then: a claim that was given up as lost may be committed long after the look that followed it.
+        """
+        self._may_hold_strays = True
+        self._work.set()
 
     def close(self) -> None:
         """Claim nothing more."""
@@ -189,6 +198,10 @@ class Pump:
 
     async def _deliver(self, claimed: Claimed, target: Target, *, probe: bool) -> None:
         try:
+            if not self._leases.hold(claimed.webhook_id):
+                # The process stood still (a paused container, a very busy machine): another may have sent it, and later ones.
+                self._recorder.put(own_fault(claimed, code="lease_expired", delay=timedelta(0)))
+                return
             record = await run_attempt(self._sender, claimed, target, probe=probe)
             let_go = self._health.judge(record, target, probe=probe)
             self._recorder.put(record)

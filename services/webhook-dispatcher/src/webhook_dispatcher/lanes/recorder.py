@@ -5,7 +5,7 @@ alone by the statement itself.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -89,7 +89,7 @@ class Recorder:
         metrics: RecorderMetrics,
         *,
         recorded: Callable[[Sequence[Record]], None],
-        disable_gone: Callable[[Sequence[UUID]], Awaitable[None]],
+        disable_gone: Callable[[Mapping[UUID, str]], Awaitable[None]],
     ) -> None:
         self._database = database
         self._disable_gone = disable_gone
@@ -136,7 +136,7 @@ class Recorder:
 
     async def _write_until_taken(self, records: Sequence[Record]) -> frozenset[UUID]:
         """Write, and try again while the database is away; an outcome that it refuses is written without its details."""
-        gone = list({record.claimed.webhook_id: None for record in records if record.gone})
+        gone = {record.claimed.webhook_id: record.url for record in records if record.gone and record.url}
         attempt = 0
         while True:
             try:

@@ -70,7 +70,7 @@ class Selection:
                 too_many.append(webhook_id)
                 continue
             count = min(free, share, free_slots, fair)
-            retries = max(0, min(count, self._own_retry_room(destination), retry_room))
+            retries = max(0, min(self._retries_of(destination, count), self._own_retry_room(destination), retry_room))
             limits[webhook_id] = Limit(count=count, retries=retries, revision=destination.revision)
             free_slots -= count
             retry_room -= retries
@@ -114,15 +114,14 @@ class Selection:
     def _note_what_is_left(self, destination: Destination, limit: Limit, batch: Sequence[Claimed]) -> None:
         """See that a webhook is looked at again when there may be more than it was asked for."""
         retries = _retries(batch)
-        alone = destination.limit(self._destinations.first_limit) == 1
         was_turn_of_retries = destination.turn_of_retries
-        if alone and batch:
+        if limit.count == 1 and batch:
             destination.turn_of_retries = retries == 0
         if batch and (len(batch) == limit.count or batch[0].webhook_revision != limit.revision):
             self._hinted[destination.webhook_id] = None
         elif retries < limit.retries:
             self._destinations.ran_dry(destination.webhook_id)
-        elif alone and not was_turn_of_retries:
+        elif limit.count == 1 and not was_turn_of_retries:
             destination.turn_of_retries = True
             self._hinted[destination.webhook_id] = None
         elif self._own_retry_room(destination) <= 0:
@@ -140,13 +139,22 @@ class Selection:
         """Return how many more retries the worker may have in flight."""
         return max(1, int(self._slots * self._retry_share)) - self._destinations.held.retries
 
+    def _retries_of(self, destination: Destination, count: int) -> int:
+        """Return how many of ``count`` slots retries may take; of one slot they and first attempts take turns.
+
+        What is in flight says too little: where others leave a webhook few slots at a time, retries alone would fill each claim.
+        """
+        if destination.breaker.is_open:
+            return 1
+        if count == 1:
+            return 1 if destination.turn_of_retries else 0
+        return max(1, int(count * self._retry_share))
+
     def _own_retry_room(self, destination: Destination) -> int:
-        """Return how many more retries a webhook may have in flight. With one slot retries and others take turns."""
+        """Return how many more retries a webhook may have in flight."""
         if destination.breaker.is_open:
             return 1
         limit = destination.limit(self._destinations.first_limit)
-        if limit == 1:
-            return 1 if destination.turn_of_retries else 0
         return max(1, int(limit * self._retry_share)) - destination.held.retries
 
     def _set_aside_until_free(self, webhook_id: UUID, wake_in: Callable[[UUID, float], None]) -> None:

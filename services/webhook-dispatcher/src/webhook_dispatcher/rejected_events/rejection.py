@@ -37,7 +37,14 @@ class Rejection:
     @property
     def fingerprint(self) -> bytes:
         """Return what is the same each time this entry is read."""
-        return hashlib.sha256(b"\0".join((self.source.encode(), self.entry_id.encode(), self.body))).digest()
+        return hashlib.sha256(
+            b"\0".join((self.source.encode(), self.entry_id.encode("utf-8", "surrogatepass"), self.body))
+        ).digest()
+
+    @property
+    def kept_entry_id(self) -> str:
+        """Return the entry's id as it is kept: a broker's is whatever a publisher wrote there."""
+        return _storable(self.entry_id)[:_LABEL_CHARS_MAX]
 
     @property
     def is_whole(self) -> bool:
@@ -47,7 +54,7 @@ class Rejection:
     @property
     def kept_detail(self) -> str:
         """Return the detail as it is kept and shown: of bounded length, and without what looks like a credential."""
-        return redact(self.detail[:_DETAIL_CHARS_MAX]).replace("\0", "\ufffd")
+        return _storable(redact(self.detail[:_DETAIL_CHARS_MAX]))
 
     @property
     def kept_body(self) -> bytes:
@@ -110,6 +117,11 @@ def _realm(document: Mapping[str, Any]) -> Realm | None:
         return Realm(tenant_id=typeids.decode("ten", tenant), environment=environment)
     except typeids.MalformedIdError:
         return None
+
+
+def _storable(value: str) -> str:
+    """Return a text that PostgreSQL takes: without NUL, and without halves of characters."""
+    return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _label(value: object) -> str | None:

@@ -60,7 +60,7 @@ async def insert(session: AsyncSession, rejections: Sequence[tuple[Rejection, Re
             "tenants": [realm.tenant_id if realm else None for realm in realms],
             "environments": [realm.environment if realm else None for realm in realms],
             "sources": [item.source for item, _ in rejections],
-            "entry_ids": [item.entry_id for item, _ in rejections],
+            "entry_ids": [item.kept_entry_id for item, _ in rejections],
             "reasons": [item.reason for item, _ in rejections],
             "details": [item.kept_detail for item, _ in rejections],
             "event_ids": [readable.event_id for _, readable in rejections],

@@ -88,7 +88,9 @@ async def replay_rejected_event(
         async def create() -> PublishedOut:
             return await _replay(session, caller, resources, rejected_id, body)
 
-        return await answer_once(session, realm=caller.realm, key=key, create=create, status=202)
+        return await answer_once(
+            session, realm=caller.realm, key=key, create=create, status=202, seen_with="events:read"
+        )
 
 
 async def _replay(

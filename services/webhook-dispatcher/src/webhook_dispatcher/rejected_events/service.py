@@ -54,13 +54,22 @@ class RejectedEvents:
                 await self._keep(rejections)
             except (SQLAlchemyError, OSError) as exc:
                 if refuses_data(exc):
-                    log.exception("rejected_events.not_kept", entries=len(rejections))
+                    await self._keep_apart(rejections)
                     break
                 log.warning("rejected_events.waiting", reason=type(exc).__name__, entries=len(rejections))
                 await asyncio.sleep(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)])
                 failures += 1
             else:
                 break
+
+    async def _keep_apart(self, rejections: Sequence[Rejection]) -> None:
+        """Find the entry that the database never takes, so that the others do not go with it."""
+        if len(rejections) == 1:
+            log.error("rejected_events.not_kept", source=rejections[0].source, entry_id=rejections[0].kept_entry_id)
+            return
+        middle = len(rejections) // 2
+        await self.keep(rejections[:middle])
+        await self.keep(rejections[middle:])
 
     async def _keep(self, rejections: Sequence[Rejection]) -> None:
         readable = [(item, read(item.body)) for item in rejections]

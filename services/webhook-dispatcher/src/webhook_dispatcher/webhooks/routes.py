@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 
@@ -17,6 +17,7 @@ from webhook_dispatcher.event_types.errors import UnknownEventType
 from webhook_dispatcher.events.test_event import send_test_event
 from webhook_dispatcher.resources import ApiResources, api_resources
 from webhook_dispatcher.webhooks import repository, schemas
+from webhook_dispatcher.webhooks.clearing import clear
 from webhook_dispatcher.webhooks.errors import (
     DestinationNotAllowed,
     SecretMalformed,
@@ -38,7 +39,7 @@ _NO_STORE = {"Cache-Control": "no-store"}
 _CREDENTIAL_NAME = re.compile(r"auth|key|tok|secret|sig|pass|pwd|cred|access|session|private|cookie", re.IGNORECASE)
 _CREDENTIAL_VALUE = re.compile(r"\S{16}")
 """No word of a plain value, such as a region or a version, is so long."""
-_SECRET = frozenset({"secret"})
+_KEPT: dict[str, Any] = {"secret_fields": frozenset({"secret"}), "seen_with": "webhooks:read"}
 MASK = "••••"
 
 
@@ -64,7 +65,7 @@ async def create_webhook(
         webhook, secret = await resources.webhooks.create(session, caller, body)
         return schemas.WebhookCreated(**_shown(webhook, body.headers).model_dump(), secret=secret)
 
-    return await answer_once(session, realm=caller.realm, key=idempotency_key, create=create, secret_fields=_SECRET)
+    return await answer_once(session, realm=caller.realm, key=idempotency_key, create=create, **_KEPT)
 
 
 @router.get("", responses=problem_responses(), summary="List webhooks")
@@ -104,7 +105,8 @@ async def delete_webhook(
     webhook_id: schemas.WebhookIdInPath, caller: Writer, session: Transaction, resources: Resources
 ) -> None:
     """Cancel what is pending or held; history stays until its retention ends."""
-    await resources.webhooks.delete(session, caller, webhook_id)
+    cleared = await clear(resources.database, realm=caller.realm, webhook_id=webhook_id, only_disabled=False)
+    await resources.webhooks.delete(session, caller, webhook_id, cleared=cleared)
 
 
 @router.post("/{webhook_id}/enable", responses=problem_responses(NotFound), summary="Enable a webhook")
@@ -116,8 +118,10 @@ async def enable_webhook(
     body: schemas.EnableIn | None = None,
 ) -> schemas.WebhookOut:
     """`pending: deliver` sends what was held, in order; `skip` cancels it. An enabled webhook that fails is tried at once."""
-    skip = body is not None and body.pending == "skip"
-    webhook = await resources.webhooks.enable(session, caller, webhook_id, skip_pending=skip)
+    cleared = None
+    if body is not None and body.pending == "skip":
+        cleared = await clear(resources.database, realm=caller.realm, webhook_id=webhook_id, only_disabled=True)
+    webhook = await resources.webhooks.enable(session, caller, webhook_id, cleared=cleared)
     resources.wake_after_commit(session, [webhook.id])
     return _shown(webhook, resources.webhooks.headers_of(webhook))
 
@@ -165,9 +169,7 @@ async def rotate_secret(
         wanted = body or schemas.RotateIn()
         return _secret(await resources.webhooks.rotate_secret(session, caller, webhook_id, wanted))
 
-    return await answer_once(
-        session, realm=caller.realm, key=idempotency_key, create=rotate, status=200, secret_fields=_SECRET
-    )
+    return await answer_once(session, realm=caller.realm, key=idempotency_key, create=rotate, status=200, **_KEPT)
 
 
 @router.post(
@@ -195,7 +197,9 @@ async def test_webhook(
         resources.wake_after_commit(session, [webhook.id])
         return schemas.TestOut(event_id=sent.event_id, delivery_id=sent.delivery_id)
 
-    return await answer_once(session, realm=caller.realm, key=idempotency_key, create=send, status=202)
+    return await answer_once(
+        session, realm=caller.realm, key=idempotency_key, create=send, status=202, seen_with="deliveries:read"
+    )
 
 
 def _shown(webhook: Webhook, headers: dict[str, str]) -> schemas.WebhookOut:

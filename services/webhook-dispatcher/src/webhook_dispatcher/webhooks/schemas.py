@@ -29,6 +29,12 @@ from webhook_dispatcher.webhooks.custom_headers import (
     check_signature_header,
 )
 
+_OWN_KEY_TEXT = (
+    "An own secret; generated when absent. One of the form `whsec_` + base64, as every generated one is, stands for the bytes"
+    " whose base64 follows: those, 24 to 64 of them, are the HMAC key. For the formats `crm` and `timestamped` it may instead be"
+    " any 16 to 128 printable characters, and the key is their bytes."
+)
+
 WebhookId = Annotated[UUID, TypeId("wh")]
 WebhookIdInPath = Annotated[UUID, IdInPath("wh")]
 
@@ -87,7 +93,7 @@ class WebhookIn(StrictBody):
     name: Name
     url: Url
     events: Events
-    secret: Secret | None = Field(default=None, description="An own secret; generated when absent.")
+    secret: Secret | None = Field(default=None, description=_OWN_KEY_TEXT)
     trigger: Trigger = "first"
     format: Format = "standard"
     crm_signature: CrmSignature = "hex"
@@ -209,7 +215,7 @@ class RotateIn(StrictBody):
 
     model_config = ConfigDict(json_schema_extra=shown({"overlap_seconds": 86_400}))
 
-    secret: Secret | None = None
+    secret: Secret | None = Field(default=None, description=_OWN_KEY_TEXT)
     overlap_seconds: OverlapSeconds = OVERLAP_SECONDS_DEFAULT
 
 

@@ -23,6 +23,7 @@ from webhook_dispatcher.events import operational
 from webhook_dispatcher.events.service import RealmKeepsChangingError
 from webhook_dispatcher.lanes.lane import lane_of
 from webhook_dispatcher.webhooks import repository, selectors
+from webhook_dispatcher.webhooks.clearing import STEP_MAX
 from webhook_dispatcher.webhooks.errors import (
     DestinationNotAllowed,
     TooManySecrets,
@@ -122,20 +123,27 @@ class Webhooks:
         await _audit(session, caller, "webhook.changed", webhook, audited)
         return changed
 
-    async def delete(self, session: AsyncSession, caller: Caller, webhook_id: UUID) -> None:
-        """Delete a webhook and cancel what is outstanding; history stays. Raises NotFound."""
+    async def delete(self, session: AsyncSession, caller: Caller, webhook_id: UUID, *, cleared: int) -> None:
+        """Delete a webhook, of which ``cleared`` deliveries were cancelled; history stays. Raises NotFound.
+
+        What has come since is cancelled too; workers end what is left of very much, and what is in flight.
+        """
         webhook = await self._locked(session, caller.realm, webhook_id)
+        cancelled = cleared + await deliveries.cancel_pending_of(session, webhook_id=webhook_id, limit=STEP_MAX)
+        # At last, since it holds up every other change of the realm.
         await repository.mark_deleted(session, webhook)
-        cancelled = await deliveries.cancel_pending_of(session, webhook_id=webhook_id)
         await _audit(session, caller, "webhook.deleted", webhook, {"deliveries_cancelled": cancelled})
 
-    async def enable(self, session: AsyncSession, caller: Caller, webhook_id: UUID, *, skip_pending: bool) -> Webhook:
-        """Enable a webhook: what was held is sent in order, or cancelled. Raises NotFound."""
+    async def enable(self, session: AsyncSession, caller: Caller, webhook_id: UUID, *, cleared: int | None) -> Webhook:
+        """Enable a webhook: what was held is sent in order; raises NotFound.
+
+        Unless ``cleared`` deliveries were cancelled: then what has come since is cancelled too.
+        """
         webhook = await self._locked(session, caller.realm, webhook_id)
-        cancelled = 0
+        cancelled = cleared or 0
         if webhook.status == "disabled":
-            if skip_pending:
-                cancelled = await deliveries.cancel_pending_of(session, webhook_id=webhook_id)
+            if cleared is not None:
+                cancelled += await deliveries.cancel_pending_of(session, webhook_id=webhook_id, limit=STEP_MAX)
             enabled = {
                 "status": "enabled",
                 "enabled_at": datetime.now(UTC),

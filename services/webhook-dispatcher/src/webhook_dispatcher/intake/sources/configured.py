@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from webhook_dispatcher.intake.lag import LagMetrics
 from webhook_dispatcher.intake.sources.acceptor import Acceptor
 from webhook_dispatcher.intake.sources.metrics import SourceMetrics
 from webhook_dispatcher.intake.sources.source import QueueSource, SourcePlan
@@ -16,11 +17,12 @@ class SourceNotInstalledError(Exception):
 
 
 def open_sources(
-    settings: Settings, *, make_acceptor: Callable[[], Acceptor], metrics: SourceMetrics
+    settings: Settings, *, make_acceptor: Callable[[], Acceptor], metrics: SourceMetrics, lag: LagMetrics
 ) -> Sequence[QueueSource]:
     """Return the configured sources, not yet connected. Raises SourceNotInstalledError."""
     return [
-        QueueSource(_plan(name, settings), acceptor=make_acceptor(), metrics=metrics) for name in _configured(settings)
+        QueueSource(_plan(name, settings), acceptor=make_acceptor(), metrics=metrics, lag=lag)
+        for name in _configured(settings)
     ]
 
 

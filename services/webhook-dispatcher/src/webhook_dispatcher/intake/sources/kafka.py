@@ -12,9 +12,10 @@ from faststream.kafka import KafkaBroker, KafkaMessage, Topic
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from webhook_dispatcher.intake.commitment import BATCH_BYTES, BATCH_MAX
+from webhook_dispatcher.intake.lag import QueueLag
 from webhook_dispatcher.intake.sources.acceptor import Acceptor
 from webhook_dispatcher.intake.sources.message import Message
-from webhook_dispatcher.intake.sources.source import CLOSE_SECONDS, Broker, SourcePlan, raw
+from webhook_dispatcher.intake.sources.source import CLOSE_SECONDS, OpenSource, SourcePlan, raw
 from webhook_dispatcher.settings import Settings
 
 _BATCH_WAIT_MS = 100
@@ -26,7 +27,7 @@ def plan(settings: Settings) -> SourcePlan:
     """Return the source that ``CAUSEWAY_KAFKA_*`` describes."""
     name = f"kafka:{settings.kafka_topic}"
 
-    def open_broker(acceptor: Acceptor) -> tuple[Broker, Callable[[], Awaitable[None]]]:
+    def open_broker(acceptor: Acceptor) -> OpenSource:
         broker = KafkaBroker(
             settings.kafka_url.split(","),
             security=_security(settings),
@@ -67,7 +68,17 @@ def plan(settings: Settings) -> SourcePlan:
         async def check() -> None:
             """Nothing to look at: every consumer group reads a partition in order."""
 
-        return broker, check
+        async def lag() -> QueueLag | None:
+            consumer = subscriber.consumer
+            assigned = consumer.assignment() if consumer else ()
+            if consumer is None or not assigned:
+                return None
+            ends = await consumer.end_offsets(assigned)
+            starts = await consumer.beginning_offsets(assigned)
+            done = {item: await consumer.committed(item) for item in assigned}
+            return QueueLag(unread=sum(max(0, ends[item] - (done[item] or starts[item])) for item in assigned))
+
+        return OpenSource(broker=broker, check=check, lag=lag)
 
     return SourcePlan(name=name, open=open_broker)
 

@@ -3,17 +3,16 @@
 Needs the extra ``nats``.
 """
 
-from collections.abc import Awaitable, Callable
-
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 from nats.js.api import AckPolicy as ConsumerAckPolicy
 from nats.js.api import ConsumerConfig
 from nats.js.errors import NotFoundError
 
+from webhook_dispatcher.intake.lag import QueueLag
 from webhook_dispatcher.intake.sources.acceptor import Acceptor
 from webhook_dispatcher.intake.sources.message import Message
-from webhook_dispatcher.intake.sources.source import CLOSE_SECONDS, Broker, SourcePlan, UnfitSourceError, raw
+from webhook_dispatcher.intake.sources.source import CLOSE_SECONDS, OpenSource, SourcePlan, UnfitSourceError, raw
 from webhook_dispatcher.settings import Settings
 
 ACK_WAIT_SECONDS = 10.0
@@ -25,7 +24,7 @@ def plan(settings: Settings) -> SourcePlan:
     """Return the source that ``CAUSEWAY_NATS_*`` describes."""
     name = f"nats:{settings.nats_stream}"
 
-    def open_broker(acceptor: Acceptor) -> tuple[Broker, Callable[[], Awaitable[None]]]:
+    def open_broker(acceptor: Acceptor) -> OpenSource:
         broker = NatsBroker(
             settings.nats_url.get_secret_value().split(","), logger=None, graceful_timeout=CLOSE_SECONDS
         )
@@ -70,6 +69,11 @@ def plan(settings: Settings) -> SourcePlan:
                     f" unlimited deliveries and the subject {settings.nats_subject}"
                 )
 
-        return broker, check
+        async def lag() -> QueueLag | None:
+            client = await broker.connect()
+            found = await client.jetstream().consumer_info(settings.nats_stream, settings.nats_durable)
+            return QueueLag(unread=found.num_pending or 0, pending=found.num_ack_pending or 0)
+
+        return OpenSource(broker=broker, check=check, lag=lag)
 
     return SourcePlan(name=name, open=open_broker)

@@ -6,16 +6,18 @@ Needs the extra ``rabbitmq``.
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
+import pamqp.decode
 from aio_pika.abc import AbstractIncomingMessage
 from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 
 from webhook_dispatcher.intake.commitment import BATCH_MAX
+from webhook_dispatcher.intake.lag import QueueLag
 from webhook_dispatcher.intake.sources.acceptor import Acceptor
 from webhook_dispatcher.intake.sources.message import Message
-from webhook_dispatcher.intake.sources.source import CLOSE_SECONDS, Broker, SourcePlan, raw
+from webhook_dispatcher.intake.sources.source import CLOSE_SECONDS, OpenSource, SourcePlan, raw
 from webhook_dispatcher.settings import Settings
 
 
@@ -62,7 +64,9 @@ def plan(settings: Settings) -> SourcePlan:
     """Return the source that ``CAUSEWAY_RABBITMQ_*`` describes."""
     name = f"rabbitmq:{settings.rabbitmq_queue}"
 
-    def open_broker(acceptor: Acceptor) -> tuple[Broker, Callable[[], Awaitable[None]]]:
+    _take_any_timestamp()
+
+    def open_broker(acceptor: Acceptor) -> OpenSource:
         broker = RabbitBroker(
             settings.rabbitmq_url.get_secret_value(),
             default_channel=Channel(prefetch_count=BATCH_MAX),
@@ -90,9 +94,32 @@ def plan(settings: Settings) -> SourcePlan:
         async def check() -> None:
             """Nothing to look at: declaring the queue fails if it is there and has no single active consumer."""
 
-        return broker, check
+        async def lag() -> QueueLag | None:
+            connection = await broker.connect()
+            async with connection.channel() as channel:
+                queue = await channel.declare_queue(settings.rabbitmq_queue, passive=True)
+                return QueueLag(unread=queue.declaration_result.message_count or 0)
+
+        return OpenSource(broker=broker, check=check, lag=lag)
 
     return SourcePlan(name=name, open=open_broker)
+
+
+def _take_any_timestamp() -> None:
+    """Have the library read a timestamp beyond all years as none.
+
+    It is whatever a publisher wrote (microseconds, say). The library would raise while it reads the frame, and drop the
+    connection: the message would come again, and none behind it ever.
+    """
+    pamqp.decode.METHODS["timestamp"] = _any_timestamp
+    pamqp.decode.TABLE_MAPPING[b"T"] = _any_timestamp
+
+
+def _any_timestamp(value: bytes) -> tuple[int, datetime]:
+    try:
+        return pamqp.decode.timestamp(value)
+    except (ValueError, OverflowError, OSError):
+        return 8, datetime.fromtimestamp(0, tz=UTC)
 
 
 def _message(source: str, received: AbstractIncomingMessage) -> Message:

@@ -1,12 +1,15 @@
 """A queue source: one broker's connection, kept open for ever, and the acceptor that its messages go to."""
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
 
+from webhook_dispatcher.intake.lag import LOOK_SECONDS, LagMetrics, QueueLag
 from webhook_dispatcher.intake.sources.acceptor import Acceptor
 from webhook_dispatcher.intake.sources.metrics import SourceMetrics
 
@@ -15,7 +18,8 @@ log = structlog.get_logger()
 CONNECT_SECONDS = 15.0
 CLOSE_SECONDS = 2.0
 """How long a stop waits for handlers that acknowledge what was committed."""
-_LOOK_SECONDS = 1.0
+_PAUSE_SECONDS = 1.0
+_LAG_TIMEOUT_SECONDS = 5.0
 _PING_SECONDS = 5.0
 _BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -38,22 +42,32 @@ class Broker(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourcePlan:
-    """A source by configuration.
+class OpenSource:
+    """A source with its broker, not yet connected, whose handlers give what they read to the acceptor.
 
-    ``open`` makes a broker, not yet connected, whose handlers give what they read to the acceptor; and a check that runs before
-    the first message is read, and raises UnfitSourceError.
+    ``check`` runs before the first message is read, and raises UnfitSourceError. ``lag`` is asked while the broker is connected;
+    it answers None where the figures cannot be known now, and may raise whatever the library raises.
     """
 
+    broker: Broker
+    check: Callable[[], Awaitable[None]]
+    lag: Callable[[], Awaitable[QueueLag | None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourcePlan:
+    """A source by configuration."""
+
     name: str
-    open: Callable[[Acceptor], tuple[Broker, Callable[[], Awaitable[None]]]]
+    open: Callable[[Acceptor], OpenSource]
 
 
 class QueueSource:
     """Reads one source until stopped. A broker that is away, or refuses, is tried again and ends nothing."""
 
-    def __init__(self, plan: SourcePlan, *, acceptor: Acceptor, metrics: SourceMetrics) -> None:
+    def __init__(self, plan: SourcePlan, *, acceptor: Acceptor, metrics: SourceMetrics, lag: LagMetrics) -> None:
         self._plan = plan
+        self._lag_metrics = lag
         self._acceptor = acceptor
         self._connected = metrics.connected.labels(plan.name)
         self._stopping = asyncio.Event()
@@ -91,19 +105,34 @@ class QueueSource:
 
     async def _read(self) -> None:
         """Read until the broker is gone or the source stops."""
-        broker, check = self._plan.open(self._acceptor)
+        source = self._plan.open(self._acceptor)
+        broker = source.broker
+        looked_at = -math.inf
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                await check()
+                await source.check()
                 await broker.start()
             self._connected.set(1)
             log.info("source.reading", source=self._plan.name)
             while not self._stopping.is_set() and await broker.ping(_PING_SECONDS):
-                await self._pause(_LOOK_SECONDS)
+                if time.monotonic() - looked_at >= LOOK_SECONDS:
+                    looked_at = time.monotonic()
+                    await self._show_lag(source)
+                await self._pause(_PAUSE_SECONDS)
             if not self._stopping.is_set():
                 log.warning("source.lost", source=self._plan.name)
         finally:
+            self._lag_metrics.show(self._plan.name, None)
             await self._close(broker)
+
+    async def _show_lag(self, source: OpenSource) -> None:
+        try:
+            async with asyncio.timeout(_LAG_TIMEOUT_SECONDS):
+                lag = await source.lag()
+        except Exception as exc:  # noqa: BLE001 - each library has errors of its own, and a figure is not worth a connection
+            log.info("queue.lag_not_known", source=self._plan.name, reason=type(exc).__name__)
+            lag = None
+        self._lag_metrics.show(self._plan.name, lag)
 
     async def _close(self, broker: Broker) -> None:
         try:

@@ -1,0 +1,56 @@
+"""How many of a worker's transfers are at each wallet: none gets more of the worker than its share.
+
+A transfer is at the wallet of its step under way; one that has not begun is at its source. Of a wallet whose share is used up
+nothing more is claimed, from there or to there, so that wallets which take long, or never answer, leave room for the others.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+
+@dataclass(slots=True)
+class Crowd:
+    """One per worker. ``has_room`` is called when of a wallet's share, which was used up, a quarter is free again."""
+
+    share: int
+    has_room: Callable[[], None]
+    _at: dict[tuple[UUID, int], UUID] = field(default_factory=dict)
+    _counts: Counter[UUID] = field(default_factory=Counter)
+    _used_up: set[UUID] = field(default_factory=set)
+
+    def enter(self, transfer_id: UUID, *, fence: int, wallet_id: UUID) -> None:
+        """Put a transfer, under its fence, where it is; from where it was, if it was anywhere."""
+        before = self._at.get((transfer_id, fence))
+        if before == wallet_id:
+            return
+        self._at[transfer_id, fence] = wallet_id
+        self._counts[wallet_id] += 1
+        if self._counts[wallet_id] >= self.share:
+            self._used_up.add(wallet_id)
+        if before is not None:
+            self._take_from(before)
+
+    def leave(self, transfer_id: UUID, *, fence: int) -> None:
+        """Take a transfer away."""
+        before = self._at.pop((transfer_id, fence), None)
+        if before is not None:
+            self._take_from(before)
+
+    def counts(self) -> dict[UUID, int]:
+        """Return how many are at each wallet where there are any."""
+        return dict(self._counts)
+
+    def full(self) -> list[UUID]:
+        """Return the wallets whose share is used up."""
+        return [wallet_id for wallet_id, count in self._counts.items() if count >= self.share]
+
+    def _take_from(self, wallet_id: UUID) -> None:
+        self._counts[wallet_id] -= 1
+        left = self._counts[wallet_id]
+        if not left:
+            del self._counts[wallet_id]
+        if wallet_id in self._used_up and left <= self.share * 3 // 4:
+            self._used_up.remove(wallet_id)
+            self.has_room()

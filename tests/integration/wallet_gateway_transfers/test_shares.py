@@ -1,0 +1,53 @@
+"""No wallet has more of a worker than its share: one that takes long, or never answers, leaves room for the others."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from support.databases import Databases
+from support.transfer_bench import Bench, running_engine, transfer_bench
+from wallet_gateway.transfers import engine
+
+_SLOW = 20
+
+
+@pytest.fixture(scope="module")
+async def without_engine(databases: Databases, valkey_url: str) -> AsyncIterator[Bench]:
+    """Return a gateway without a worker."""
+    async with transfer_bench(databases, valkey_url, engine=False) as made:
+        yield made
+
+
+async def test_a_slow_wallet_leaves_room_for_the_others(without_engine: Bench) -> None:
+    """Twenty transfers to a wallet that takes seconds, and a worker for eight: one to another wallet ends before any of them."""
+    bench = replace(without_engine, tenant=await without_engine.service.new_tenant(), places=[])
+    home, slow, quick = await bench.connect(home=True), await bench.connect(), await bench.connect()
+    await slow.system.arm("delay", operations=["put"], count=None, when="before", delay_ms=2500)
+    async with running_engine(bench.service, transfer_slots=8, wallet_writes_in_flight=2):
+        many = [await bench.begin(home, slow, amount="0.01") for _ in range(_SLOW)]
+        others = [await bench.move(home, quick, amount="0.01") for _ in range(3)]
+        (row,) = await bench.service.rows("SELECT count(*) AS claimed FROM transfers WHERE worker_id IS NOT NULL")
+        assert 1 <= row.claimed <= 4, "two at the slow wallet, and two that were on their way to it"
+        await slow.system.disarm()
+        ended = await asyncio.gather(*(bench.ended(transfer_id) for transfer_id in many))
+    assert {transfer["status"] for transfer in [*ended, *others]} == {"completed"}
+    first = min(datetime.fromisoformat(transfer["ended_at"]) for transfer in ended)
+    assert max(datetime.fromisoformat(transfer["ended_at"]) for transfer in others) < first
+    await bench.check()
+
+
+async def test_what_found_no_room_is_taken_as_soon_as_there_is_some(
+    without_engine: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty transfers, two at a time, and a worker that looks every ten minutes: none waits for that."""
+    monkeypatch.setattr(engine, "RENEW_SECONDS", 600.0)
+    bench = replace(without_engine, tenant=await without_engine.service.new_tenant(), places=[])
+    home, partner = await bench.connect(home=True), await bench.connect()
+    async with running_engine(bench.service, wallet_writes_in_flight=2, transfer_lease_seconds=3600.0):
+        many = await asyncio.gather(*(bench.begin(home, partner, amount="0.01") for _ in range(20)))
+        ended = [await bench.ended(transfer_id, seconds=60) for transfer_id in many]
+    assert {transfer["status"] for transfer in ended} == {"completed"}
+    await bench.check()
