@@ -177,6 +177,7 @@ EXAMPLES: Mapping[str, Callable[[], str]] = {
             holds=True,
             retention_days=3650,
             feed=True,
+            system_id="merchant-7",
         )
     ),
     "balance-query": lambda: _json(BalanceQuery(owner_refs=["client-42"], currency="USD", limit=50)),

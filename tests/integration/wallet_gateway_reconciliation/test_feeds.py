@@ -53,6 +53,29 @@ async def test_a_feed_that_goes_backwards_freezes_the_wallet(books: Books) -> No
     assert [lost["kind"] for lost in missing["breaks"]] == ["missing_at_wallet"]
 
 
+async def test_the_same_step_back_again_is_a_break_of_its_own(books: Books) -> None:
+    """Resolved and thawed, then the same backup once more: found anew, published anew, and no run is clean meanwhile."""
+    home, partner = await books.bench.connect(home=True), await books.bench.connect()
+    await books.bench.move(home, partner)
+    owner = books.bench.tenant.owner
+    found: list[str] = []
+    for _ in range(2):
+        await partner.system.caller.put("theirs", owner_ref=OWNER, op="credit", amount="1.00")
+        await books.reconcile(partner)
+        await partner.system.do("POST", "restore", {"seq": 1})
+        run = await books.reconcile(partner)
+        (regressed,) = [each for each in run["breaks"] if each["kind"] == "feed_regressed"]
+        found.append(regressed["id"])
+        path = f"/v1/reconciliations/{run['id']}/breaks/{regressed['id']}/resolve"
+        assert (await owner.post(path, json={"evidence": "known"})).status_code == 200
+        assert (await books.reconcile(partner))["status"] == "breaks"
+        thaw = await owner.post(f"/v1/external-wallets/{partner.wallet}/unfreeze", json={"evidence": "known"})
+        assert thaw.status_code == 200
+    assert len(set(found)) == 2
+    kinds = [event["data"]["kind"] for event in await books.events(partner)]
+    assert kinds.count("feed_regressed") == 2
+
+
 async def test_an_unfreeze_forgives_nothing_that_only_the_wallet_knows(books: Books) -> None:
     """What the rewritten feed holds is found by the scheduled runs that follow, however early it stands in the feed."""
     home, partner = await books.bench.connect(home=True), await books.bench.connect()

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from support.transfer_bench import OWNER, Bench
+from shared import typeids
+from support.transfer_bench import OWNER, Bench, Place
 from wallet_gateway.external_wallets import repository as wallets
 
 NOBODY = "ew_01j9zq3s8hf3mbq5w7t2k4v6xy"
@@ -75,6 +76,24 @@ async def test_source_and_target_are_different_wallets(bench: Bench) -> None:
         answer = await bench.post(home, partner, source=source, target=target)
         assert (answer.status_code, answer.json()["code"]) == (422, "same_wallet")
     assert await _nothing_began(bench)
+
+
+async def test_a_wallet_system_that_is_registered_twice_is_one_wallet(bench: Bench) -> None:
+    """Its own name for itself tells, under whatever key and account: found out before anything is sent, refused from then on."""
+    home, partner = await bench.connect(home=True), await bench.connect()
+    registered = await bench.tenant.new_wallet(base_url=bench.reference.url, response_signatures="required")
+    again = Place(wallet=registered["id"], id=typeids.decode("ew", registered["id"]), system=partner.system)
+    await bench.register_key(again, registered)
+    bench.checks = False  # one ledger, and postings of two wallets
+    transfer = await bench.move(partner, again)
+    assert (transfer["status"], transfer["failure"]["code"], transfer["steps"]) == ("failed", "same_wallet", [])
+    for source, target in ((partner.side(), again.side()), (again.side(), partner.side("w2"))):
+        answer = await bench.post(home, partner, source=source, target=target)
+        assert (answer.status_code, answer.json()["code"]) == (422, "same_wallet")
+    assert (await bench.move(home, again))["status"] == "completed"
+    tested = await bench.tenant.owner.post(f"/v1/external-wallets/{again.wallet}/test-connection")
+    line = tested.json()["checks"][-1]
+    assert (line["name"], line["status"], line["code"]) == ("capabilities", "failed", "wallet_registered_twice")
 
 
 async def test_a_wallet_of_somebody_else_does_not_exist(bench: Bench) -> None:

@@ -44,6 +44,17 @@ async def test_no_transfer_begins_with_a_wallet_that_forgets_too_early(bench: Be
         assert (await bench.move(home, partner))["status"] == "completed"
 
 
+async def test_a_target_that_says_so_only_when_asked_is_not_credited(bench: Bench) -> None:
+    """It is asked before the source is debited, also where the source is known already."""
+    source, target = await bench.connect(), await bench.connect()
+    await _says(bench, source, retention_days=1_000_000)
+    patient = replace(QUICK, review_after=timedelta(days=3000))
+    async with running_engine(bench.service, policy=patient):
+        transfer = await bench.move(source, target)
+    assert (transfer["status"], transfer["failure"]["code"]) == ("failed", "wallet_retention_too_short")
+    assert transfer["steps"] == []
+
+
 async def test_a_source_that_says_so_only_when_asked_is_not_debited(bench: Bench) -> None:
     """It is first asked when the transfer begins: nothing is sent then."""
     source, target = await bench.connect(), await bench.connect()

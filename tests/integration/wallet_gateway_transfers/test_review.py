@@ -84,6 +84,44 @@ async def test_only_review_can_be_resolved(bench: Bench) -> None:
     assert (foreign.status_code, foreign.json()["detail"]) == (404, missing.json()["detail"])
 
 
+async def test_every_decision_is_kept(bench: Bench) -> None:
+    """A transfer that comes to review twice shows both, with their evidence, oldest first; the newest is `decision`."""
+    source, target = await bench.connect(), await bench.connect()
+    transfer_id = await _in_review(bench, source, target, at="credit")
+    await target.system.do("POST", "own-transactions", {"wallet_id": "w1", "op": "debit", "amount": "10.00"})
+    await source.system.do("PATCH", "wallets/w1", {"frozen": True})
+    first = await bench.resolve(transfer_id, "failed")
+    assert (first["status"], first["failure"]["code"]) == ("manual_review", "refund_refused")
+    await source.system.do("PATCH", "wallets/w1", {"frozen": False})
+    await source.system.do("POST", "own-transactions", {"wallet_id": "w1", "op": "credit", "amount": "10.00"})
+    body = {"decision": "failed", "evidence": "given back by hand, ticket 7"}
+    answer = await bench.tenant.owner.post(f"/v1/transfers/{transfer_id}/resolve", json=body)
+    assert answer.status_code == 200, answer.text
+    shown = await bench.ended(transfer_id)
+    assert [each["evidence"] for each in shown["decisions"]] == [
+        "seen in the wallet's own ledger",
+        "given back by hand, ticket 7",
+    ]
+    assert shown["decision"] == shown["decisions"][-1]
+    assert (shown["status"], first["decisions"]) == ("reversed", shown["decisions"][:1])
+
+
+async def test_a_hold_that_the_wallet_took_is_posted_as_a_debit(bench: Bench) -> None:
+    """The release is refused since the wallet has taken the amount: the journal says so, and after the decision all is even."""
+    home, partner = await bench.connect(home=True), await bench.connect()
+    await partner.system.do("PATCH", "wallets/w1", {"frozen": True})
+    await partner.system.arm("delay", operations=["put"], when="before", delay_ms=800)
+    transfer_id = await bench.begin(home, partner)
+    await bench.step_of(transfer_id, "credit")
+    await home.system.caller.commit(f"{transfer_id}.debit.1")
+    reviewed = await bench.ended(transfer_id)
+    assert (reviewed["status"], reviewed["failure"]["code"]) == ("manual_review", "release_refused")
+    # What the wallets have less is what is being cleared.
+    await bench.check()
+    await home.system.do("POST", "own-transactions", {"wallet_id": "w1", "op": "credit", "amount": "10.00"})
+    assert (await bench.resolve(transfer_id, "failed"))["status"] == "reversed"
+
+
 async def test_a_decision_needs_evidence(bench: Bench) -> None:
     """422 without any."""
     home, partner = await bench.connect(home=True), await bench.connect()

@@ -228,6 +228,15 @@ def test_the_memory_of_nonces_is_bounded_and_forgets_in_time() -> None:
     assert len(nonces) == 1
 
 
+def test_a_clock_that_was_put_back_stops_no_forgetting() -> None:
+    """One that ran an hour ahead for a moment: what comes after it is forgotten in its time, and the memory does not fill."""
+    nonces = NonceMemory(nonces_max=3)
+    verify(signed(created=NOW + 3600), now=NOW + 3600, nonces=nonces)
+    verify(signed(created=NOW), now=NOW, nonces=nonces)
+    verify(signed(created=NOW + 900), now=NOW + 900, nonces=nonces)
+    assert len(nonces) == 2
+
+
 def test_other_components_may_be_signed_too() -> None:
     """A request that covers more than is demanded is good, and what it covers counts."""
     covered = (*(Component(name) for name in ("@method", "@authority", "@path", "@query", "content-digest", "x-more")),)

@@ -31,6 +31,7 @@ from wallet_gateway.isolation.limits import lane_limits
 from wallet_gateway.isolation.notices import BreakerNotices
 from wallet_gateway.outbox.publisher import OutboxPublisher
 from wallet_gateway.protocols.http_client import HttpWalletClient
+from wallet_gateway.reconciliation import repository as reconciliation_repository
 from wallet_gateway.settings import Settings
 from wallet_gateway.transfers.beginnings import Beginnings
 from wallet_gateway.transfers.engine import EngineParts
@@ -124,7 +125,9 @@ async def open_resources(
         wallets = await stack.enter_async_context(open_wallet_access(settings, notices))
         reader = BalanceReader(wallets, cache=BalanceCache(rows_max=settings.balance_rows_kept))
         stack.push_async_callback(reader.aclose)
-        external_wallets = ExternalWallets(endpoints=wallets.endpoints, policy=wallets.policy)
+        external_wallets = ExternalWallets(
+            endpoints=wallets.endpoints, policy=wallets.policy, feeds=reconciliation_repository
+        )
         ends = await stack.enter_async_context(_followed_ends(settings, database))
         review_after = timedelta(seconds=settings.transfer_review_after_seconds)
         begun = Hints(queue, BEGUN)

@@ -227,6 +227,8 @@ class WellKnown(_Message):
     retention_days: Annotated[int, Field(ge=0)]
     public_keys: Annotated[list[PublicKey], Field(max_length=32)] = []
     feed: bool
+    system_id: Ref | None = None
+    """Names the system behind the API key that asks, so that one registered twice is noticed; the same for ever."""
 
 
 _Some = TypeVar("_Some", bound=BaseModel)

@@ -39,7 +39,8 @@ class NonceMemory:
         self._by_end[until].append(nonce)
 
     def _forget_before(self, now: int) -> None:
-        if now <= self._swept_until:
+        # A clock that was put back is followed: else nothing would be forgotten until it is there again.
+        if now == self._swept_until:
             return
         self._swept_until = now
         for end in [end for end in self._by_end if end < now]:  # at most one entry for each second of the tolerance

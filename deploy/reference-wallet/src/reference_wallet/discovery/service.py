@@ -27,6 +27,8 @@ async def described(settings: Settings, database: Database, call: SignedCall | N
         "retention_days": settings.wallet_retention_days,
         "feed": True,
     }
+    if system_id is not None:
+        document["system_id"] = str(system_id)
     if keys:
         document["public_keys"] = [
             {"keyid": key_id, "alg": "ed25519", "public_key": public_key} for key_id, public_key in keys.items()

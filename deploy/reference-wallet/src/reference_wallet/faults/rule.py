@@ -54,7 +54,7 @@ class FaultRule(BaseModel):
     other fault comes after.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     kind: FaultKind
     operations: Annotated[list[Operation], Field(max_length=16)] = []

@@ -3,10 +3,10 @@
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictBool, StrictInt
 
 from reference_wallet.faults.rule import FaultRule
-from shared.ewp.fields import Amount, Currency, Ref, StepId
+from shared.ewp.fields import Amount, Currency, Ref, StepId, Time
 
 
 class _Body(BaseModel):
@@ -16,8 +16,8 @@ class _Body(BaseModel):
 class SystemIn(_Body):
     """What a wallet system can do; what is not said is as the server's settings say."""
 
-    holds: bool | None = None
-    hold_seconds: Annotated[int | None, Field(ge=1)] = None
+    holds: StrictBool | None = None
+    hold_seconds: Annotated[StrictInt | None, Field(ge=1)] = None
 
 
 class TotalOut(BaseModel):
@@ -43,7 +43,7 @@ class KeyIn(_Body):
 
     algorithm: Literal["hmac-sha256", "ed25519"] = "hmac-sha256"
     secret: Annotated[SecretStr, Field(min_length=24, max_length=512)]
-    ends_at: AwareDatetime | None = None
+    ends_at: Time | None = None
 
 
 class KeyOut(BaseModel):
@@ -64,7 +64,7 @@ class WalletIn(_Body):
 class WalletChange(_Body):
     """Settings of a wallet; what is not said stays."""
 
-    frozen: bool | None = None
+    frozen: StrictBool | None = None
     transfer_max: Amount | None = None
 
 
@@ -92,13 +92,13 @@ class OwnTransactionIn(_Body):
 class RestoreIn(_Body):
     """To which change of state the system goes back, as if an old backup had been restored."""
 
-    seq: Annotated[int, Field(ge=0)]
+    seq: Annotated[StrictInt, Field(ge=0)]
 
 
 class ClockIn(_Body):
     """By how much this server's clock is wrong; negative: late."""
 
-    skew_seconds: Annotated[float, Field(ge=-86_400, le=86_400)]
+    skew_seconds: Annotated[float, Field(strict=True, ge=-86_400, le=86_400)]
 
 
 class FaultOut(BaseModel):

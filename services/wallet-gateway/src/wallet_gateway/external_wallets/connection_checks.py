@@ -42,9 +42,13 @@ class Observed:
         return failures[0] if len(failures) == len(self.calls()) else None
 
 
-def judge(observed: Observed) -> list[ConnectionCheck]:
-    """Return all checks, in the order in which a connection comes about."""
-    return [_address(observed), _tls(observed), _signature(observed), _clock_skew(observed), _capabilities(observed)]
+def judge(observed: Observed, *, twin: str | None = None) -> list[ConnectionCheck]:
+    """Return all checks, in the order in which a connection comes about.
+
+    ``twin``: the name of another wallet of the realm that says it is the same system.
+    """
+    capabilities = _capabilities(observed) if twin is None else _registered_twice(twin)
+    return [_address(observed), _tls(observed), _signature(observed), _clock_skew(observed), capabilities]
 
 
 def _address(observed: Observed) -> ConnectionCheck:
@@ -102,6 +106,13 @@ def _clock_skew(observed: Observed) -> ConnectionCheck:
     return ConnectionCheck(
         name="clock_skew", status=status, code=None if status == "ok" else "clock_skew", detail=detail
     )
+
+
+def _registered_twice(twin: str) -> ConnectionCheck:
+    detail = (
+        f"By its system_id it is the system that is registered as {twin!r}: no transfer between the two is possible."
+    )
+    return ConnectionCheck(name="capabilities", status="failed", code="wallet_registered_twice", detail=detail)
 
 
 def _capabilities(observed: Observed) -> ConnectionCheck:

@@ -14,7 +14,7 @@ from shared.access import Caller
 from shared.audit_entries import repository as audit_entries
 from shared.database import Database
 from shared.ewp.messages import BalancePage, WellKnown
-from wallet_gateway.external_wallets import repository
+from wallet_gateway.external_wallets import repository, same_system_repository
 from wallet_gateway.external_wallets.access import WalletAccess
 from wallet_gateway.external_wallets.connection_checks import Observed, judge
 from wallet_gateway.external_wallets.errors import WalletUnavailable
@@ -31,6 +31,19 @@ _WAIT_SECONDS: Final = 1.0
 _CRM_V1: Final = WellKnown(versions=["crm-v1"], currencies=[], holds=False, retention_days=0, feed=False)
 
 
+CAPABILITIES_KEPT: Final = timedelta(hours=6)
+"""So long nobody asks a wallet again what it can do, unless it refuses what it said it could."""
+
+
+def are_old(wallet: Wallet, *, now: datetime) -> bool:
+    """Tell whether a wallet should be asked what it can do before a transfer begins: again, or for the first time."""
+    if wallet.protocol != "ewp/1":
+        return False
+    if wallet.capabilities is None:
+        return True
+    return wallet.capabilities_at is not None and wallet.capabilities_at + CAPABILITIES_KEPT < now
+
+
 class Discovery:
     """Capabilities of wallets."""
 
@@ -39,15 +52,21 @@ class Discovery:
         self._wallets = wallets
 
     async def capabilities(self, stored: StoredWallet) -> WellKnown:
-        """Return what a wallet can do, asking it when that is not known yet; raises ReadFailed or NotAdmitted.
+        """Return what a wallet can do, asking it when that is not known yet, or old; raises ReadFailed or NotAdmitted.
 
-        ``crm-v1`` does not tell; what its interface has not, its wallets cannot do.
+        What is old stands while the wallet does not answer. ``crm-v1`` does not tell; what its interface has not, its wallets
+        cannot do.
         """
         if stored.wallet.protocol == "crm-v1":
             return _CRM_V1
-        if stored.wallet.capabilities is not None:
+        if not are_old(stored.wallet, now=datetime.now(UTC)):
             return WellKnown.model_validate(stored.wallet.capabilities)
-        return await self.refresh(stored)
+        try:
+            return await self.refresh(stored)
+        except (ReadFailed, NotAdmitted):
+            if stored.wallet.capabilities is None:
+                raise
+            return WellKnown.model_validate(stored.wallet.capabilities)
 
     async def refresh(self, stored: StoredWallet) -> WellKnown:
         """Ask a wallet what it can do, and keep it; raises ReadFailed or NotAdmitted."""
@@ -87,11 +106,12 @@ class ConnectionTests:
         async with self._database.transaction() as session:
             stored = await repository.load_endpoint(session, realm=caller.realm, wallet=wallet)
         observed = await self._observe(stored)
-        checks = judge(observed)
         found = observed.well_known.value if isinstance(observed.well_known, Read) else None
         async with self._database.transaction() as session:
             if found is not None:
                 await keep_capabilities(session, stored.wallet, found)
+            twin = await _name_of_twin(session, stored.wallet, found)
+            checks = judge(observed, twin=twin)
             await audit_entries.record(
                 session,
                 caller,
@@ -147,6 +167,14 @@ async def keep_capabilities(session: AsyncSession, asked: Wallet, found: WellKno
         return None
     changes = {"capabilities": found.model_dump(mode="json"), "capabilities_at": datetime.now(UTC)}
     return await repository.update(session, wallet, changes)
+
+
+async def _name_of_twin(session: AsyncSession, wallet: Wallet, found: WellKnown | None) -> str | None:
+    if found is None or found.system_id is None:
+        return None
+    return await same_system_repository.find_name_of_system(
+        session, realm=wallet.realm, system_id=found.system_id, but=wallet.id
+    )
 
 
 def _with_wrong_key(endpoint: Endpoint) -> Endpoint:

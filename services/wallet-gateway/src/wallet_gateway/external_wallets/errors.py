@@ -1,8 +1,8 @@
 """Named facts about wallets.
 
-Tree: Problem ── BaseUrlNotAllowed 422 · ApiKeyMalformed 422 · TooManyKeys 409 · WalletLimitReached 409 · WalletDisabled 409 ·
-WalletFrozen 409 · RetentionTooShort 409 · WalletNotFrozen 409 · WalletInUse 409 · OperationNotSupported 409 ·
-WalletUnavailable 503
+Tree: Problem ── BaseUrlNotAllowed 422 · ApiKeyMalformed 422 · TooManyKeys 409 · WalletLimitReached 409 ·
+WalletRegisteredTwice 409 · WalletDisabled 409 · WalletFrozen 409 · RetentionTooShort 409 · WalletNotFrozen 409 ·
+WalletInUse 409 · OperationNotSupported 409 · WalletUnavailable 503
 """
 
 import math
@@ -43,6 +43,15 @@ class WalletLimitReached(Conflict):
     code, title = "wallet_limit_reached", "Wallet limit reached"
     default_detail = (
         "This tenant has 200 external wallets in this environment, and cannot have more; delete one that is not used."
+    )
+
+
+class WalletRegisteredTwice(Conflict):
+    """Another wallet of the realm has the same base URL and the same API key: both are one wallet system."""
+
+    code, title = "wallet_registered_twice", "Wallet registered twice"
+    default_detail = (
+        "Another wallet here has the same base URL and the same API key; a transfer between the two would move nothing."
     )
 
 

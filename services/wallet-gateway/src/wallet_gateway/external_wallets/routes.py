@@ -19,6 +19,7 @@ from wallet_gateway.external_wallets.errors import (
     WalletInUse,
     WalletLimitReached,
     WalletNotFrozen,
+    WalletRegisteredTwice,
     WalletUnavailable,
 )
 from wallet_gateway.external_wallets.presentation import revealed, shown, shown_fields
@@ -44,7 +45,8 @@ _ANY_BODY = {"requestBody": {"required": False, "content": {"application/json": 
     status_code=201,
     response_model=schemas.WalletCreated,
     responses=problem_responses(
-        BaseUrlNotAllowed, ApiKeyMalformed, WalletLimitReached, IdempotencyInProgress, IdempotencyMismatch
+        *(BaseUrlNotAllowed, ApiKeyMalformed, WalletLimitReached, WalletRegisteredTwice),
+        *(IdempotencyInProgress, IdempotencyMismatch),
     ),
     summary="Register an external wallet",
 )
@@ -84,7 +86,11 @@ async def get_wallet(
     return shown(await resources.external_wallets.get(session, caller.realm, wallet_id))
 
 
-@router.patch("/{wallet_id}", responses=problem_responses(NotFound, BaseUrlNotAllowed), summary="Change a wallet")
+@router.patch(
+    "/{wallet_id}",
+    responses=problem_responses(NotFound, BaseUrlNotAllowed, WalletRegisteredTwice),
+    summary="Change a wallet",
+)
 async def change_wallet(
     wallet_id: schemas.WalletIdInPath,
     body: schemas.WalletPatch,
@@ -151,7 +157,9 @@ async def reveal_key(
 @router.post(
     "/{wallet_id}/api-key/rotate",
     response_model=schemas.ApiKeyOut,
-    responses=problem_responses(NotFound, ApiKeyMalformed, TooManyKeys, IdempotencyInProgress, IdempotencyMismatch),
+    responses=problem_responses(
+        NotFound, ApiKeyMalformed, TooManyKeys, WalletRegisteredTwice, IdempotencyInProgress, IdempotencyMismatch
+    ),
     summary="Replace the API key",
 )
 async def rotate_key(

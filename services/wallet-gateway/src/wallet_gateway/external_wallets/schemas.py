@@ -34,7 +34,7 @@ StepSeconds = Annotated[
     StrictInt, Field(ge=10, le=600, description="How long a step may be sent again before it is cancelled.")
 ]
 OwnKey = Annotated[SecretStr, Field(min_length=1, max_length=512, description="An own key of at least 24 bytes.")]
-Evidence = Annotated[str, Field(min_length=1, max_length=4000, pattern=r"\S")]
+Evidence = Annotated[str, Field(min_length=1, max_length=4000, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
 
 
 class WalletSettings(StrictBody):

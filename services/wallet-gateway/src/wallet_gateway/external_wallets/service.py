@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,12 +15,18 @@ from shared.egress import AddressPolicy
 from shared.problems import NotFound, ValidationFailed
 from wallet_gateway.external_wallets import repository, usage_repository
 from wallet_gateway.external_wallets.base_url import check_base_url
-from wallet_gateway.external_wallets.errors import TooManyKeys, WalletInUse, WalletLimitReached, WalletNotFrozen
+from wallet_gateway.external_wallets.errors import (
+    TooManyKeys,
+    WalletInUse,
+    WalletLimitReached,
+    WalletNotFrozen,
+    WalletRegisteredTwice,
+)
 from wallet_gateway.external_wallets.protocol_limits import misfit_of, warnings_of
-from wallet_gateway.external_wallets.repository import Wallet, WalletRef
+from wallet_gateway.external_wallets.repository import SealedKey, Wallet, WalletRef
+from wallet_gateway.external_wallets.same_system import canonical
 from wallet_gateway.external_wallets.schemas import HomeWalletIn, RotateKeyIn, WalletIn, WalletPatch
 from wallet_gateway.external_wallets.sealed_keys import Endpoints, key_text_of
-from wallet_gateway.reconciliation import repository as reconciliation
 
 WALLETS_MAX = 200
 """External wallets of a realm. The balances of one client are asked of all of them at once."""
@@ -38,17 +44,30 @@ class RevealedKey:
     previous_expires_at: datetime | None = None
 
 
+class Feeds(Protocol):
+    """What has to be known of wallets' feeds when wallets change; ``reconciliation.repository`` keeps it."""
+
+    async def begin_other_feed(self, session: AsyncSession, *, wallet_id: UUID) -> None:
+        """Read a wallet that has moved as one that is new."""
+        ...
+
+    async def forget_feed(self, session: AsyncSession, *, wallet_id: UUID) -> None:
+        """Read a wallet from its beginning, and let nothing pass because it is old."""
+        ...
+
+
 class ExternalWallets:
     """The wallets of one process, external and home; takes a session for each call."""
 
-    def __init__(self, *, endpoints: Endpoints, policy: AddressPolicy) -> None:
+    def __init__(self, *, endpoints: Endpoints, policy: AddressPolicy, feeds: Feeds) -> None:
         self._endpoints = endpoints
+        self._feeds = feeds
         self._policy = policy
 
     async def create(self, session: AsyncSession, caller: Caller, wanted: WalletIn) -> tuple[Wallet, str]:
         """Register an external wallet; returns it with its API key.
 
-        Raises BaseUrlNotAllowed, ApiKeyMalformed, WalletLimitReached.
+        Raises BaseUrlNotAllowed, ApiKeyMalformed, WalletLimitReached, WalletRegisteredTwice.
         """
         if await repository.count_locked(session, realm=caller.realm) >= WALLETS_MAX:
             raise WalletLimitReached
@@ -59,7 +78,7 @@ class ExternalWallets:
     async def create_home(
         self, session: AsyncSession, caller: Caller, wanted: HomeWalletIn
     ) -> tuple[Wallet, str] | None:
-        """Make the home wallet; None where there is one. Raises BaseUrlNotAllowed, ApiKeyMalformed."""
+        """Make the home wallet; None where there is one. Raises BaseUrlNotAllowed, ApiKeyMalformed, WalletRegisteredTwice."""
         return await self._make(session, caller, wanted, is_home=True)
 
     async def get(self, session: AsyncSession, realm: Realm, wallet: WalletRef) -> Wallet:
@@ -71,12 +90,15 @@ class ExternalWallets:
         return _found(await repository.find(session, realm=realm, wallet=wallet, lock="NO KEY UPDATE"))
 
     async def change(self, session: AsyncSession, caller: Caller, wallet_id: UUID, wanted: WalletPatch) -> Wallet:
-        """Change the fields that were sent; raises NotFound, BaseUrlNotAllowed, ValidationFailed."""
+        """Change the fields that were sent; raises NotFound, and what ``apply`` raises."""
         wallet = await self.locked(session, caller.realm, wallet_id)
         return await self.apply(session, caller, wallet, wanted.model_dump(exclude_unset=True))
 
     async def apply(self, session: AsyncSession, caller: Caller, wallet: Wallet, changes: dict[str, Any]) -> Wallet:
-        """Change columns of a locked wallet and audit it; raises BaseUrlNotAllowed, ValidationFailed, WalletInUse."""
+        """Change columns of a locked wallet and audit it.
+
+        Raises BaseUrlNotAllowed, ValidationFailed, WalletInUse, WalletRegisteredTwice.
+        """
         settings = {
             name: getattr(wallet, name) for name in ("protocol", "response_signatures", "transfer_call")
         } | changes
@@ -97,7 +119,8 @@ class ExternalWallets:
         # What another server could do says nothing of this one.
         forgotten = {"capabilities": None, "capabilities_at": None} if moved else {}
         if moved:
-            await reconciliation.begin_other_feed(session, wallet_id=wallet.id)
+            await self._refuse_twin(session, wallet, changes.get("base_url", wallet.base_url))
+            await self._feeds.begin_other_feed(session, wallet_id=wallet.id)
         changed = await repository.update(session, wallet, {**changes, **forgotten})
         await audit(session, caller, "wallet.changed", changed, {**changes, **_warned(changed)})
         return changed
@@ -123,7 +146,7 @@ class ExternalWallets:
         if not wallet.frozen:
             raise WalletNotFrozen
         # Whatever it says now is read from its beginning, and compared with all that we know.
-        await reconciliation.forget_feed(session, wallet_id=wallet.id)
+        await self._feeds.forget_feed(session, wallet_id=wallet.id)
         thawed = await repository.update(session, wallet, {"frozen": False, "frozen_reason": None, "frozen_at": None})
         await audit(
             session, caller, "wallet.unfrozen", wallet, {"evidence": evidence, "frozen_reason": wallet.frozen_reason}
@@ -145,14 +168,14 @@ class ExternalWallets:
     async def rotate_key(
         self, session: AsyncSession, caller: Caller, wallet: WalletRef, wanted: RotateKeyIn
     ) -> RevealedKey:
-        """Replace the API key; the old one signs beside it for the overlap. Raises NotFound, ApiKeyMalformed, TooManyKeys."""
+        """Replace the API key; the old one signs beside it for the overlap. Raises NotFound, and what ``replace_key`` does."""
         found = await self.locked(session, caller.realm, wallet)
         return await self.replace_key(session, caller, found, wanted)
 
     async def replace_key(
         self, session: AsyncSession, caller: Caller, wallet: Wallet, wanted: RotateKeyIn
     ) -> RevealedKey:
-        """Replace the API key of a locked wallet. Raises ApiKeyMalformed, TooManyKeys."""
+        """Replace the API key of a locked wallet. Raises ApiKeyMalformed, TooManyKeys, WalletRegisteredTwice."""
         text = key_text_of(wanted.api_key, protocol=wallet.protocol)
         signing = len(await repository.active_keys(session, wallet_id=wallet.id))
         if wanted.overlap_seconds and signing >= KEYS_MAX:
@@ -160,6 +183,7 @@ class ExternalWallets:
         ends = await repository.expire_keys(session, wallet_id=wallet.id, overlap_seconds=wanted.overlap_seconds)
         rotated = await self.add_key(session, wallet, text)
         assert rotated.key_id is not None
+        await self._refuse_twin(session, rotated, rotated.base_url)
         changes = {"api_key_id": _key_id(rotated.key_id), "overlap_seconds": wanted.overlap_seconds}
         await audit(session, caller, "wallet.api_key_rotated", wallet, changes)
         return RevealedKey(
@@ -187,9 +211,24 @@ class ExternalWallets:
         if wallet is None:
             return None
         wallet = await self.add_key(session, wallet, key)
+        await self._refuse_twin(session, wallet, wallet.base_url)
         settings = {name: getattr(wallet, name) for name in ("base_url", "protocol", "transfer_call")}
         await audit(session, caller, "wallet.created", wallet, {**settings, **_warned(wallet)})
         return wallet, key
+
+    async def _refuse_twin(self, session: AsyncSession, wallet: Wallet, base_url: str) -> None:
+        """Raise WalletRegisteredTwice where another wallet of the realm is at this base URL with a key of this wallet's."""
+        here, realm = canonical(base_url), wallet.realm
+        stored = await repository.load_many(session, realm=realm, home=True, external=True)
+        beside = [each for each in stored if each.wallet.id != wallet.id and canonical(each.wallet.base_url) == here]
+        if not beside:
+            return
+        own = {self._text(key, wallet) for key in await repository.active_keys(session, wallet_id=wallet.id)}
+        if any(self._text(key, wallet) in own for each in beside for key in each.keys):
+            raise WalletRegisteredTwice
+
+    def _text(self, key: SealedKey, wallet: Wallet) -> str:
+        return self._endpoints.unseal(key, tenant_id=wallet.tenant_id).get_secret_value()
 
     async def _switch(self, session: AsyncSession, caller: Caller, wallet_id: UUID, *, enabled: bool) -> Wallet:
         wallet = await self.locked(session, caller.realm, wallet_id)

@@ -14,6 +14,7 @@ from wallet_gateway.external_wallets.errors import (
     BaseUrlNotAllowed,
     TooManyKeys,
     WalletInUse,
+    WalletRegisteredTwice,
     WalletUnavailable,
 )
 from wallet_gateway.external_wallets.presentation import revealed, shown, shown_fields
@@ -28,7 +29,7 @@ Resources = Annotated[GatewayResources, Depends(gateway_resources)]
 @router.put(
     "",
     responses={
-        **problem_responses(BaseUrlNotAllowed, ApiKeyMalformed, TooManyKeys, WalletInUse),
+        **problem_responses(BaseUrlNotAllowed, ApiKeyMalformed, TooManyKeys, WalletInUse, WalletRegisteredTwice),
         201: {"model": schemas.HomeWalletSet, "description": "It is new."},
     },
     summary="Set the home wallet",
@@ -60,7 +61,9 @@ async def reveal_home_key(
 @router.post(
     "/api-key/rotate",
     response_model=schemas.ApiKeyOut,
-    responses=problem_responses(NotFound, ApiKeyMalformed, TooManyKeys, IdempotencyInProgress, IdempotencyMismatch),
+    responses=problem_responses(
+        NotFound, ApiKeyMalformed, TooManyKeys, WalletRegisteredTwice, IdempotencyInProgress, IdempotencyMismatch
+    ),
     summary="Replace the home wallet's API key",
 )
 async def rotate_home_key(

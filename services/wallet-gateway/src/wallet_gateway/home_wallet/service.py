@@ -20,7 +20,7 @@ class HomeWallet:
     async def put(self, session: AsyncSession, caller: Caller, wanted: HomeWalletIn) -> tuple[Wallet, str | None, bool]:
         """Make the home wallet, or set it anew; returns it, its key if this call set one, and whether it is new.
 
-        Raises BaseUrlNotAllowed, ApiKeyMalformed, TooManyKeys, WalletInUse.
+        Raises BaseUrlNotAllowed, ApiKeyMalformed, TooManyKeys, WalletInUse, WalletRegisteredTwice.
         """
         present = await repository.find(session, realm=caller.realm, wallet="home", lock="NO KEY UPDATE")
         if present is None:

@@ -258,11 +258,14 @@ class Reconciler:
             wallet = await wallets_repository.find(session, realm=run.realm, wallet=run.wallet_id, lock="NO KEY UPDATE")
             _refuse_if_moved(wallet, read_from)
             position = await feed_repository.position_of(session, wallet_id=run.wallet_id)
+            frozen_at = wallet.frozen_at if wallet is not None and wallet.frozen_at else datetime.now(UTC)
             ours = {"seq": position.seq, "step_id": position.step_id, "state": position.state}
+            # The same step back, after a freeze that was lifted, is found anew: each freeze has a break of its own.
+            ours["frozen_at"] = frozen_at.astimezone(UTC).isoformat()
             found = Break(kind=FEED_REGRESSED, ours=ours, theirs=regressed.theirs)
             await runs_repository.note_break(session, run, found, now=datetime.now(UTC))
             if wallet is not None and not wallet.frozen:
-                frozen = {"frozen": True, "frozen_reason": FEED_REGRESSED, "frozen_at": datetime.now(UTC)}
+                frozen = {"frozen": True, "frozen_reason": FEED_REGRESSED, "frozen_at": frozen_at}
                 await wallets_repository.update(session, wallet, frozen)
                 await audit_entries.record_own(
                     session,

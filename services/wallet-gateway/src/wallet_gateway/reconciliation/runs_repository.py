@@ -90,7 +90,10 @@ async def put_off(connection: AsyncConnection, run: Run, *, seconds: float, wait
 
 
 async def note_break(session: AsyncSession, run: Run, found: Break, *, now: datetime) -> None:
-    """Write a break down as found by this run, and publish it if it is new; one that was resolved is not found again."""
+    """Write a break down as found by this run, and publish it if it is new.
+
+    One that was resolved is not found again; but while the feed is further back than it was, no run is clean.
+    """
     fingerprint = _fingerprint(found)
     break_id = typeids.new_id()
     realm = {"tenant_id": run.tenant_id, "environment": run.environment}
@@ -111,7 +114,7 @@ async def note_break(session: AsyncSession, run: Run, found: Break, *, now: date
         await session.execute(_INSERT_EVENT, {**realm, **row, "id": typeids.new_id()})
     else:
         known = (await session.execute(_KNOWN_BREAK, {"wallet_id": run.wallet_id, "fingerprint": fingerprint})).one()
-        if known.resolved_at is not None:
+        if known.resolved_at is not None and found.kind != "feed_regressed":
             return
         break_id = known.id
     await session.execute(_INSERT_FINDING, {"run_id": run.id, "break_id": break_id})

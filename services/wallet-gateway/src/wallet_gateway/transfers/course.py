@@ -111,7 +111,12 @@ def settle(course: Course, decision: Decision, *, now: datetime, policy: Policy)
 def _decided(course: Course, decision: Decision) -> End:
     if decision == "completed":
         return End(status="completed")
-    taken = any(done.kind in {StepKind.DEBIT, StepKind.COMMIT} and done.applied for done in course.done)
+    taken = any(
+        done.applied
+        if done.kind in {StepKind.DEBIT, StepKind.COMMIT}
+        else done.kind is StepKind.RELEASE and not done.applied
+        for done in course.done
+    )
     failure = Failure(code="decided", detail="A person decided that it has failed, and put both wallets right.")
     return End(status="reversed" if taken else "failed", failure=failure)
 

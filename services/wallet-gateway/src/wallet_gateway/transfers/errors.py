@@ -15,7 +15,7 @@ class IdempotencyKeyRequired(BadRequest):
 
 
 class SameWallet(ValidationFailed):
-    """Source and target are the same wallet."""
+    """Source and target are the same wallet, also where one wallet system is registered twice."""
 
     code, title = "same_wallet", "Same wallet"
     default_detail = "A transfer moves money between two different wallets."

@@ -119,7 +119,7 @@ class Journey:
             "step_failure_detail": done.failure and done.failure.detail,
             "wallet_txn_id": heard.finding.wallet_txn_id if heard else None,
             "ended_at": now,
-            "movement": _MOVEMENTS.get(done.kind) if done.applied else None,
+            "movement": _movement(done),
         }
 
     def _begin(self, step: Step | None, pinned: Mapping[Side, dict[str, Any]]) -> Record:
@@ -155,6 +155,13 @@ class Journey:
             "intent_call": move.call,
             "intended_at": now,
         }
+
+
+def _movement(done: Done) -> str | None:
+    """Return what is posted of a step. A hold that cannot be let go is one that the wallet has taken."""
+    if done.kind is StepKind.RELEASE:
+        return None if done.applied else "debit"
+    return _MOVEMENTS.get(done.kind) if done.applied else None
 
 
 def course_of(transfer_id: UUID, shape: Shape, steps: Sequence[StepRow], *, terms: Mapping[Side, Terms]) -> Course:

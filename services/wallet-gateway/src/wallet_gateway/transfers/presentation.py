@@ -34,24 +34,20 @@ def as_begun(transfer: ShownTransfer) -> schemas.TransferOut:
 
 
 def with_timeline(
-    transfer: ShownTransfer, steps: Sequence[Any], attempts: Sequence[Any]
+    transfer: ShownTransfer, steps: Sequence[Any], attempts: Sequence[Any], decisions: Sequence[Any]
 ) -> schemas.TransferWithTimelineOut:
-    """Return a transfer with its steps and their calls; both are rows of ``timeline_repository``."""
+    """Return a transfer with its steps, their calls and what was decided; all are rows of ``timeline_repository``."""
     calls: dict[int, list[schemas.AttemptOut]] = defaultdict(list)
     for row in attempts:
         calls[row.step].append(
             schemas.AttemptOut(**{name: getattr(row, name) for name in schemas.AttemptOut.model_fields})
         )
-    decision = None
-    if transfer.decision is not None:
-        decision = schemas.DecisionOut(
-            decision=transfer.decision,
-            evidence=transfer.decision_evidence or "",
-            decided_by=transfer.decided_by or "",
-            decided_at=transfer.decided_at or transfer.updated_at,
-        )
+    decided = [schemas.DecisionOut(**row._mapping) for row in decisions]
     return schemas.TransferWithTimelineOut(
-        **_fields(transfer), decision=decision, steps=[_step(transfer, row, calls[row.number]) for row in steps]
+        **_fields(transfer),
+        decision=decided[-1] if decided else None,
+        decisions=decided,
+        steps=[_step(transfer, row, calls[row.number]) for row in steps],
     )
 
 

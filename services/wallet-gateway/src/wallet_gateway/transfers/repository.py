@@ -17,8 +17,8 @@ from wallet_gateway.transfers.plan import Shape
 from wallet_gateway.transfers.transfer import Account, Status
 
 _COLUMNS = """id, owner_ref, source_wallet_id, source_is_home, source_account, target_wallet_id, target_is_home,
-    target_account, amount, currency, reference, metadata, status, outcome_unknown, failure_code, failure_detail, decision,
-    decision_evidence, decided_by, decided_at, created_at, updated_at, ended_at"""
+    target_account, amount, currency, reference, metadata, status, outcome_unknown, failure_code, failure_detail,
+    created_at, updated_at, ended_at"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +56,6 @@ class ShownTransfer:
     outcome_unknown: bool
     failure_code: str | None
     failure_detail: str | None
-    decision: Literal["completed", "failed"] | None
-    decision_evidence: str | None
-    decided_by: str | None
-    decided_at: datetime | None
     created_at: datetime
     updated_at: datetime
     ended_at: datetime | None
@@ -116,15 +112,7 @@ async def insert(session: AsyncSession, new: NewTransfer) -> ShownTransfer | Non
 def as_inserted(new: NewTransfer, *, at: datetime) -> ShownTransfer:
     """Return a transfer as it was inserted at this time."""
     same = ("id", "owner_ref", "source", "target", "amount", "currency", "reference", "metadata")
-    nothing = (
-        "failure_code",
-        "failure_detail",
-        "decision",
-        "decision_evidence",
-        "decided_by",
-        "decided_at",
-        "ended_at",
-    )
+    nothing = ("failure_code", "failure_detail", "ended_at")
     fields: dict[str, Any] = {**{name: getattr(new, name) for name in same}, **dict.fromkeys(nothing)}
     return ShownTransfer(**fields, status="pending", outcome_unknown=False, created_at=at, updated_at=at)
 

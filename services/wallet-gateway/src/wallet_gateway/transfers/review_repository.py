@@ -11,10 +11,13 @@ from wallet_gateway.transfers import engine_repository
 from wallet_gateway.transfers.transfer import Claimed
 
 _REOPEN = text(
-    "UPDATE transfers SET status = 'pending', due_at = now(), worker_id = NULL, decision = :decision,"
-    " decision_evidence = :evidence, decided_by = :by, decided_at = now(), updated_at = now()"
+    "UPDATE transfers SET status = 'pending', due_at = now(), worker_id = NULL, decision = :decision, updated_at = now()"
     " WHERE id = :id AND tenant_id = :tenant_id AND environment = :environment AND status = 'manual_review'"
     " RETURNING id"
+)
+_INSERT = text(
+    "INSERT INTO transfer_decisions (transfer_id, number, decision, evidence, decided_by)"
+    " SELECT :id, coalesce(max(number), 0) + 1, :decision, :evidence, :by FROM transfer_decisions WHERE transfer_id = :id"
 )
 # A person who ends a transfer vouches that both wallets are right: the journal follows, by postings that say so.
 _POST_BY_HAND = text(
@@ -37,9 +40,10 @@ async def reopen(
     session: AsyncSession, *, realm: Realm, transfer_id: UUID, decision: str, evidence: str, by: str
 ) -> Claimed | None:
     """Write a decision down and claim the transfer for this transaction; None unless it is under review."""
-    values = {"decision": decision, "evidence": evidence, "by": by}
-    if await session.scalar(_REOPEN, {**_named(realm, transfer_id), **values}) is None:
+    if await session.scalar(_REOPEN, {**_named(realm, transfer_id), "decision": decision}) is None:
         return None
+    # The row is locked by now: nobody else counts decisions of this transfer.
+    await session.execute(_INSERT, {"id": transfer_id, "decision": decision, "evidence": evidence, "by": by})
     # No worker: whoever finds it due after the commit goes on with it.
     connection = await session.connection()
     (claimed,) = await engine_repository.claim(connection, worker_id=None, limit=1, ids=[transfer_id])

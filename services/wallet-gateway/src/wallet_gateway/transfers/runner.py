@@ -21,7 +21,7 @@ from wallet_gateway.transfers.course import Move, Terms, advance, postpone
 from wallet_gateway.transfers.crowd import Crowd
 from wallet_gateway.transfers.journey import Heard, Journey
 from wallet_gateway.transfers.pinned_endpoint import pin, repeats_safely
-from wallet_gateway.transfers.plan import Shape, Side
+from wallet_gateway.transfers.plan import Shape, Side, StepKind
 from wallet_gateway.transfers.recorder import Recorder
 from wallet_gateway.transfers.resolution import Finding, Policy
 from wallet_gateway.transfers.shaping import Shaping, Unshaped
@@ -30,6 +30,7 @@ from wallet_gateway.transfers.wallet_book import WalletBook
 
 Hindrance = Literal["stopping", "lease_lost"]
 _AGAIN_SECONDS: Final = 0.5
+_UNPROCESSABLE: Final = 422
 
 log = structlog.get_logger()
 
@@ -81,6 +82,8 @@ class Runner:
                 continue
             stored = await self.book.get(journey.transfer.realm, journey.step.wallet_id)
             heard = await self.caller.call(journey, move.call, stored)
+            if _says_it_cannot(journey, heard):
+                self.shaping.doubt(stored)
 
     def _leave(self, journey: Journey, move: Move) -> None:
         if move.end is not None:
@@ -120,6 +123,13 @@ def _terms(stored: StoredWallet) -> Terms:
         repeats_safely=repeats_safely(wallet.protocol),
         step_seconds=wallet.step_seconds,
         retention=retention_of(wallet),
+    )
+
+
+def _says_it_cannot(journey: Journey, heard: Heard) -> bool:
+    """Tell whether a wallet refuses to hold, as one does that no longer can; the outcome is unknown all the same."""
+    return (
+        journey.step.kind is StepKind.HOLD and heard.call is not None and heard.call.response_status == _UNPROCESSABLE
     )
 
 

@@ -12,6 +12,7 @@ from shared.ewp.money import parse_amount
 from shared.pagination import FilterTime, PageQuery
 from shared.typeids import IdInPath, TypeId
 from shared.wire_fields import Metadata, StrictBody, without_controls
+from wallet_gateway.external_wallets.schemas import Evidence
 from wallet_gateway.transfers.plan import Leg, StepKind
 from wallet_gateway.transfers.repository import TransferFilter
 from wallet_gateway.transfers.resolution import Call, Outcome, State
@@ -105,7 +106,7 @@ class ResolveIn(StrictBody):
     )
 
     decision: Literal["completed", "failed"]
-    evidence: Annotated[str, Field(min_length=1, max_length=4000)]
+    evidence: Evidence
 
 
 class SideOut(BaseModel):
@@ -189,11 +190,14 @@ class DecisionOut(BaseModel):
 
 
 class TransferWithTimelineOut(TransferOut):
-    """A transfer with its timeline."""
+    """A transfer with its timeline. ``decision`` is the newest of ``decisions``: it may come to review more than once."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{**_SHOWN, "decision": None, "steps": []}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{**_SHOWN, "decision": None, "decisions": [], "steps": []}]}
+    )
 
     decision: DecisionOut | None
+    decisions: Annotated[list[DecisionOut], Field(description="All of them, oldest first.")]
     steps: list[StepOut]
 
 

@@ -18,7 +18,9 @@ from shared.idempotency import IdempotencyKey
 from shared.problems import IdempotencyMismatch, NotFound, Problem, ValidationFailed
 from wallet_gateway.external_wallets import repository as wallets
 from wallet_gateway.external_wallets.availability import refuse_new_transfer
+from wallet_gateway.external_wallets.discovery import are_old
 from wallet_gateway.external_wallets.repository import Wallet
+from wallet_gateway.external_wallets.same_system import stays_within
 from wallet_gateway.isolation.gate import Isolation
 from wallet_gateway.transfers import presentation, repository, schemas, timeline_repository
 from wallet_gateway.transfers.begin_repository import Beginning
@@ -93,7 +95,8 @@ class Transfers:
             raise NotFound
         steps = await timeline_repository.steps_of(session, transfer_id)
         attempts = await timeline_repository.attempts_of(session, transfer_id)
-        return presentation.with_timeline(transfer, steps, attempts)
+        decisions = await timeline_repository.decisions_of(session, transfer_id)
+        return presentation.with_timeline(transfer, steps, attempts, decisions)
 
     def wake_after_commit(self, session: AsyncSession, transfer_id: UUID) -> None:
         """Tell the workers of a transfer once the session's transaction is committed."""
@@ -247,8 +250,9 @@ def _new_transfer(
     target: Wallet,
 ) -> NewTransfer:
     """Return what is written of a transfer that begins; raises SameWallet."""
-    if source.id == target.id:
+    if stays_within(source, target, source_account=wanted.source.account, target_account=wanted.target.account):
         raise SameWallet
+    now = datetime.now(UTC)
     return NewTransfer(
         id=transfer_id,
         realm=caller.realm,
@@ -261,7 +265,7 @@ def _new_transfer(
         currency=wanted.currency,
         reference=wanted.reference,
         metadata=wanted.metadata,
-        shape=known_shape(source),
+        shape=None if any(are_old(wallet, now=now) for wallet in (source, target)) else known_shape(source),
         created_by=caller.actor,
     )
 

@@ -1,9 +1,10 @@
-"""Decides the order of a transfer's steps, asking the source wallet what it can do where that is not known yet."""
+"""Decides the order of a transfer's steps, asking both wallets what they can do where that is not known yet, or old."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from shared.ewp.messages import WellKnown
@@ -12,14 +13,18 @@ from wallet_gateway.external_wallets.discovery import Discovery
 from wallet_gateway.external_wallets.errors import RetentionTooShort
 from wallet_gateway.external_wallets.repository import StoredWallet, Wallet
 from wallet_gateway.external_wallets.retention import forgets_too_early
+from wallet_gateway.external_wallets.same_system import stays_within
 from wallet_gateway.isolation.errors import NotAdmitted
 from wallet_gateway.protocols.results import ReadFailed
+from wallet_gateway.transfers.errors import SameWallet
 from wallet_gateway.transfers.plan import End, Failure, Shape, Source, shape_of
 from wallet_gateway.transfers.transfer import Transfer
 from wallet_gateway.transfers.wallet_book import WalletBook
 
 _AGAIN: Final = timedelta(seconds=1)
 _NOT_FOUND: Final = 404
+_FORGETS: Final = Failure(code=RetentionTooShort.code, detail=RetentionTooShort.default_detail)
+_SAME: Final = Failure(code=SameWallet.code, detail="Both wallets are one system, registered twice; nothing was sent.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,33 +45,62 @@ class Shaping:
         self._asking: dict[UUID, asyncio.Task[WellKnown]] = {}
 
     async def shape_of(self, transfer: Transfer) -> Shape | Unshaped:
-        """Return the order for a transfer that has none yet; asks the wallet at most once."""
+        """Return the order for a transfer that has none yet; asks each wallet at most once."""
         stored = await self._book.get(transfer.realm, transfer.source.wallet_id)
-        known = known_shape(stored.wallet)
-        if known is not None:
-            return known
         try:
-            capabilities = await self._ask(stored)
-        except NotAdmitted as refusal:
+            source = await self._described(stored)
+        except (NotAdmitted, ReadFailed) as refusal:
             return self._unshaped(transfer, stored, code=refusal.code)
+        other = await self._book.get(transfer.realm, transfer.target.wallet_id)
+        silent: str | None = None
+        try:
+            target = await self._described(other)
+        except (NotAdmitted, ReadFailed) as refusal:
+            # A target need not say anything: while it cannot be reached it is not credited either.
+            target, silent = other.wallet, refusal.code
+        accounts = {"source_account": transfer.source.account, "target_account": transfer.target.account}
+        is_within = stays_within(source, target, **accounts)
+        if is_within is None and silent is not None:
+            return self._unshaped(transfer, stored, code=silent)
+        # Whoever has answered by now will not say more.
+        if is_within is not False:
+            return Unshaped(end=End(status="failed", failure=_SAME))
+        if any(forgets_too_early(retention_of(side), review_after=self._review_after) for side in (source, target)):
+            return Unshaped(end=End(status="failed", failure=_FORGETS))
+        # One without a document promises no holds.
+        return known_shape(source) or Shape.DEBIT_CREDIT
+
+    def doubt(self, stored: StoredWallet) -> None:
+        """Ask a wallet again what it can do, beside everything else: it has just refused what it said it could."""
+        self._begin(stored, self._discovery.refresh)
+
+    async def _described(self, stored: StoredWallet) -> Wallet:
+        """Return a wallet with what it says of itself, asking it where that is not known or old; raises as Discovery does."""
+        if stored.wallet.protocol != "ewp/1":
+            return stored.wallet
+        try:
+            capabilities = await asyncio.shield(self._begin(stored, self._discovery.capabilities))
         except ReadFailed as failed:
             if failed.call.response_status == _NOT_FOUND:
-                return Shape.DEBIT_CREDIT  # it has no such document, and so promises no holds
-            return self._unshaped(transfer, stored, code=failed.code)
-        retention = retention_of(replace(stored.wallet, capabilities=capabilities.model_dump(mode="json")))
-        if forgets_too_early(retention, review_after=self._review_after):
-            failure = Failure(code=RetentionTooShort.code, detail=RetentionTooShort.default_detail)
-            return Unshaped(end=End(status="failed", failure=failure))
-        return _shape(stored.wallet, capabilities)
+                return stored.wallet
+            raise
+        return replace(stored.wallet, capabilities=capabilities.model_dump(mode="json"))
 
-    async def _ask(self, stored: StoredWallet) -> WellKnown:
+    def _begin(
+        self, stored: StoredWallet, ask: Callable[[StoredWallet], Coroutine[Any, Any, WellKnown]]
+    ) -> asyncio.Task[WellKnown]:
         """Ask once, however many transfers wait for the answer."""
         asking = self._asking.get(stored.wallet.id)
         if asking is None:
-            asking = asyncio.create_task(self._discovery.capabilities(stored), name="capabilities")
+            asking = asyncio.create_task(ask(stored), name="capabilities")
             self._asking[stored.wallet.id] = asking
-            asking.add_done_callback(lambda _done: self._asking.pop(stored.wallet.id, None))
-        return await asyncio.shield(asking)
+            asking.add_done_callback(lambda done: self._asked(stored, done))
+        return asking
+
+    def _asked(self, stored: StoredWallet, done: asyncio.Task[WellKnown]) -> None:
+        del self._asking[stored.wallet.id]
+        if not done.cancelled() and done.exception() is None and stored.wallet.capabilities is None:
+            self._book.forget(stored.wallet.id)
 
     def _unshaped(self, transfer: Transfer, stored: StoredWallet, *, code: str) -> Unshaped:
         now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""SQL of a transfer's timeline: its steps and every call made for them."""
+"""SQL of a transfer's timeline: its steps, every call made for them, and what people decided."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -16,6 +16,14 @@ async def steps_of(session: AsyncSession, transfer_id: UUID) -> Sequence[Any]:
         "SELECT number, kind, mode, wallet_id, endpoint ->> 'base_url' AS base_url, begun_at, not_after, ended_at, outcome,"
         " hold_ends, failure_code, failure_detail, wallet_txn_id"
         " FROM transfer_steps WHERE transfer_id = :id ORDER BY number"
+    )
+    return (await session.execute(statement, {"id": transfer_id})).all()
+
+
+async def decisions_of(session: AsyncSession, transfer_id: UUID) -> Sequence[Any]:
+    """Return what people decided, oldest first."""
+    statement = text(
+        "SELECT decision, evidence, decided_by, decided_at FROM transfer_decisions WHERE transfer_id = :id ORDER BY number"
     )
     return (await session.execute(statement, {"id": transfer_id})).all()
 

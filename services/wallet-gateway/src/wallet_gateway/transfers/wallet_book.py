@@ -37,6 +37,10 @@ class WalletBook:
                 self._kept.popitem(last=False)
         return kept[1].result() if kept[1].done() else await asyncio.shield(kept[1])
 
+    def forget(self, wallet_id: UUID) -> None:
+        """Look a wallet up again at the next question."""
+        self._kept.pop(wallet_id, None)
+
     async def _load(self, realm: Realm, wallet_id: UUID) -> StoredWallet:
         async with self._database.transaction() as session:
             return await repository.load_endpoint(session, realm=realm, wallet=wallet_id, with_deleted=True)

@@ -147,7 +147,7 @@ class StreamIntake:
         events, rejected = self._judge(entries)
         waiting: frozenset[bytes] = frozenset()
         if not in_turn:
-            waiting, in_turn = await self._wait_for_turn(events, first=entries[0][0])
+            waiting, in_turn = await self._wait_for_turn(events, batch=entries)
         try:
             due = [item for item in events if item[0][0] not in waiting]
             rejected += await self._commitment.commit(due, in_turn=in_turn)
@@ -163,11 +163,13 @@ class StreamIntake:
         self._metrics.read.inc(len(done))
         self._metrics.seconds.observe(time.perf_counter() - started)
 
-    async def _wait_for_turn(self, events: Sequence[Parsed], *, first: bytes) -> tuple[frozenset[bytes], bool]:
+    async def _wait_for_turn(
+        self, events: Sequence[Parsed], *, batch: Sequence[Entry]
+    ) -> tuple[frozenset[bytes], bool]:
         """Return the entries that have to wait, and whether the others are known to be in their turn."""
         wanted = await self._acceptance.wanted_in_order([event for _, event in events])
         ordered = [entry for (entry, _), in_order in zip(events, wanted, strict=True) if in_order]
-        if not ordered or await self._turns.have_come(ordered, first=first):
+        if not ordered or await self._turns.have_come(ordered, batch=batch):
             return frozenset(), bool(ordered)
         return frozenset(entry_id for entry_id, _ in ordered), False
 

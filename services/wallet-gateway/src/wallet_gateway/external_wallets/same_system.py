@@ -1,0 +1,41 @@
+"""Whether two wallets are one system, registered twice. Pure.
+
+A wallet system may say who it is (``system_id`` of its well-known document): then that decides. One that does not is known by its
+base URL alone, and behind one base URL there may be several systems, told apart by the API key: there only what is certain
+counts, the same key or the same account.
+"""
+
+from urllib.parse import urlsplit
+
+from wallet_gateway.external_wallets.repository import Wallet
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def canonical(base_url: str) -> str:
+    """Return a base URL, as wallets have them, in the one form in which those that lead to the same place are equal."""
+    parts = urlsplit(base_url)
+    scheme, host = parts.scheme.lower(), (parts.hostname or "").rstrip(".")
+    return f"{scheme}://{host}:{parts.port or _PORTS[scheme]}{parts.path.rstrip('/')}"
+
+
+def system_id_of(wallet: Wallet) -> str | None:
+    """Return what a wallet system calls itself; None where it has said nothing."""
+    said: str | None = (wallet.capabilities or {}).get("system_id")
+    return said
+
+
+def stays_within(source: Wallet, target: Wallet, *, source_account: str, target_account: str) -> bool | None:
+    """Tell whether a transfer between two wallets would stay within one; None where they have to be asked who they are."""
+    if source.id == target.id:
+        return True
+    ids = system_id_of(source), system_id_of(target)
+    if None not in ids:
+        return ids[0] == ids[1]
+    if canonical(source.base_url) != canonical(target.base_url) or source_account != target_account:
+        return False
+    return None if _may_say_more(source) or _may_say_more(target) else True
+
+
+def _may_say_more(wallet: Wallet) -> bool:
+    return wallet.protocol == "ewp/1" and wallet.capabilities is None
