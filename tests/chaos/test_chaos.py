@@ -139,11 +139,14 @@ async def _until_accepted(stack: StackProcess, expected: set[str]) -> set[str]:
     Returns the ids that are there. Fails naming those that never come.
     """
     database = await asyncpg.connect(stack.info()["databases"]["webhook-dispatcher"])
-    statement = "SELECT id FROM unnest($1::text[]) id WHERE NOT EXISTS (SELECT 1 FROM event_keys WHERE event_id = id)"
+    statement = (
+        "SELECT wanted.name FROM unnest($1::text[]) AS wanted (name)"
+        " WHERE NOT EXISTS (SELECT 1 FROM event_keys k WHERE k.event_id = wanted.name)"
+    )
     missing = sorted(expected)
     try:
         async with asyncio.timeout(_ACCEPTED_SECONDS):
-            while missing := [row["id"] for row in await database.fetch(statement, missing)]:  # noqa: ASYNC110 - see above
+            while missing := [row["name"] for row in await database.fetch(statement, missing)]:  # noqa: ASYNC110 - see above
                 await asyncio.sleep(_POLL_SECONDS)
         return {row["event_id"] for row in await database.fetch("SELECT event_id FROM event_keys")}
     except TimeoutError:

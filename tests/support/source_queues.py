@@ -21,6 +21,7 @@ from nats.js.errors import NotFoundError
 from support.brokers import BrokerNotHadError, BrokerProcess, running_nats, running_rabbitmq
 
 KAFKA_VARIABLE = "CAUSEWAY_TEST_KAFKA"
+_GONE_SECONDS = 20.0
 
 
 class SourceQueue(Protocol):
@@ -130,11 +131,12 @@ class RabbitQueue:
             pamqp.encode.METHODS["timestamp"] = real
 
     async def unacknowledged(self) -> int:
-        # What a connection that is gone had not acknowledged is back in the queue a moment later.
-        await asyncio.sleep(0.2)
-        async with self._channel() as channel:
-            queue = await channel.declare_queue(self._queue, passive=True)
-            return int(queue.declaration_result.message_count or 0)
+        async with asyncio.timeout(_GONE_SECONDS), self._channel() as channel:
+            while True:
+                found = (await channel.declare_queue(self._queue, passive=True)).declaration_result
+                # With the consumer of a connection that is gone, what it had not acknowledged is back in the queue.
+                if not found.consumer_count:
+                    return int(found.message_count or 0)
 
     async def deliver_again(self) -> None:
         for body, name in [*self._published]:

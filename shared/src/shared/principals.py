@@ -4,7 +4,7 @@ Used by every service, which import these names
 from ``shared.access``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
@@ -21,6 +21,14 @@ class Realm:
 
     tenant_id: UUID
     environment: Environment
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # A realm is the key of most that is remembered, and a UUID's own hash is not: it is made once.
+        object.__setattr__(self, "_hash", hash((self.tenant_id, self.environment)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

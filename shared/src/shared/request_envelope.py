@@ -6,6 +6,7 @@ A plain ASGI middleware, since it is on every hot path. Used by the application 
 import re
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 from urllib.parse import parse_qsl
@@ -37,6 +38,8 @@ HEADER_BYTES_MAX = 32 * 1024
 HEADER_COUNT_MAX = 100
 #: In logs and metrics alone: the caller went away before it had sent its request, and gets no answer.
 STATUS_CLIENT_GONE = 499
+_ADDRESSES_MAX = 4096
+"""Callers' addresses that are remembered as read: reading one takes a tenth of a small request."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 _SINGLE_HEADERS = frozenset(
     {b"authorization", b"x-api-key", b"content-length", b"content-type", b"idempotency-key", b"x-tenant-id"}
@@ -229,6 +232,7 @@ def _route(scope: Scope) -> str:
     return getattr(route, "path_format", None) or getattr(route, "path", None) or "unmatched"
 
 
+@lru_cache(maxsize=_ADDRESSES_MAX)
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
         return plain(ip_address(text))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from support.engine import Dispatcher, engine_settings, event, running_engine, worker_process
+from support.engine import Dispatcher, engine_settings, event, running_engine, until, worker_process
 from support.receiver import Answer, Hook, Received
 
 KEYS = 20
@@ -227,6 +227,43 @@ async def test_an_entry_waits_for_those_before_it_that_another_worker_has(dispat
         await dispatcher.until_settled(events=4)
     assert ordered.ids() == ["a.001", "a.002", "a.003"]
     assert await queue.xlen(stream) == 0
+
+
+async def test_what_another_worker_has_in_between_comes_in_between(dispatcher: Dispatcher) -> None:
+    """Of four entries another worker has the first and the third: the fourth does not go with the second."""
+    settings = engine_settings(
+        dispatcher.settings.database_url,
+        dispatcher.settings.queue_url,
+        sealing_keys=dispatcher.settings.sealing_keys,
+        stream_claim_idle_seconds=3.0,
+    )
+    hook = await dispatcher.new_hook(ordered=True)
+    queue, stream, group = dispatcher.queue, settings.stream, settings.stream_group
+
+    async def are_read(count: int) -> bool:
+        return bool((await queue.xpending(stream, group))["pending"] == count)
+
+    async def other_reads(number: int) -> bytes:
+        async with queue.pipeline(transaction=True) as pipe:
+            pipe.xadd(stream, {"event": _entry(dispatcher, "a", number)})
+            pipe.xreadgroup(group, "other", {stream: ">"}, count=1)
+            added: bytes = (await pipe.execute())[0]
+        return added
+
+    await queue.xgroup_create(stream, group, id="0", mkstream=True)
+    first = await other_reads(1)
+    async with running_engine(settings):
+        await dispatcher.add(_keyed("a", 2))
+        await until(lambda: are_read(2), what="the engine has the second")
+        await other_reads(3)
+        await dispatcher.add(_keyed("a", 4))
+        await until(lambda: are_read(4), what="the engine has the fourth")
+        # The other worker commits the first, and dies with the third.
+        await dispatcher.publish(_keyed("a", 1))
+        await queue.xack(stream, group, first)
+        await queue.xdel(stream, first)
+        await dispatcher.until_settled(events=4)
+    assert hook.ids() == [f"a.{number:03d}" for number in range(1, 5)]
 
 
 async def test_a_webhook_that_just_became_ordered_is_heeded(dispatcher: Dispatcher) -> None:

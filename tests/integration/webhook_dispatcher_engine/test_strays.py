@@ -18,7 +18,8 @@ async def test_a_claim_whose_answer_is_lost_is_taken_back(
     dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The statement was committed and the connection broke: nothing was sent, so no attempt is noted."""
-    claim, lost = repository.claim, []
+    claim = repository.claim
+    lost: list[Claimed] = []
 
     async def claim_and_lose(connection: AsyncConnection, **asked: Any) -> Sequence[Claimed]:
         claimed = await claim(connection, **asked)

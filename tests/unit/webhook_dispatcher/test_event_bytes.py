@@ -47,7 +47,7 @@ def test_awkward_data_passes_through_untouched(data: bytes) -> None:
     item = b'{"type":"payment.failed","data":' + data + b"}"
     _, batched = parse_published(b'{"events":[' + item + b" , " + item + b"]}", realm=REALM, now=NOW)
     tenant = typeids.encode("ten", TENANT).encode()
-    streamed = parse_streamed(item[:-1] + b',"tenant_id":"' + tenant + b'"}', default_id="evt_x", now=NOW)
+    streamed = parse_streamed(item[:-1] + b',"tenant_id":"' + tenant + b'"}', default_id=lambda: "evt_x", now=NOW)
     for event in (alone, batched, streamed):
         assert event.payload.endswith(b',"subject":null,"data":' + data + b"}")
         assert data_of(event.payload, test=False) == data
@@ -161,9 +161,9 @@ def test_the_stream_names_realm_and_default_id() -> None:
     """`environment` is live unless named; an event without id takes the entry's."""
     tenant = typeids.encode("ten", TENANT)
     wanted = {"type": "payment.failed", "data": {}, "tenant_id": tenant}
-    first = parse_streamed(orjson.dumps(wanted), default_id="evt_entry", now=NOW)
+    first = parse_streamed(orjson.dumps(wanted), default_id=lambda: "evt_entry", now=NOW)
     assert (first.event_id, first.realm) == ("evt_entry", REALM)
     second = parse_streamed(
-        orjson.dumps({**wanted, "environment": "test", "id": "own"}), default_id="evt_entry", now=NOW
+        orjson.dumps({**wanted, "environment": "test", "id": "own"}), default_id=lambda: "evt_entry", now=NOW
     )
     assert (second.event_id, second.realm) == ("own", Realm(tenant_id=TENANT, environment="test"))

@@ -214,7 +214,7 @@ STREAM_FAULTS: list[Fault] = [
 def test_on_the_stream_the_realm_must_be_named_well(fields: dict[str, Any], code: str, pointers: list[str]) -> None:
     """There no credential names it, so the event does."""
     with pytest.raises(InvalidEventError) as refused:
-        parse_streamed(orjson.dumps({**STREAMED, **fields}), default_id="evt_x", now=NOW)
+        parse_streamed(orjson.dumps({**STREAMED, **fields}), default_id=lambda: "evt_x", now=NOW)
     assert (refused.value.code, [error["pointer"] for error in refused.value.errors]) == (code, pointers)
 
 
@@ -222,7 +222,7 @@ def test_on_the_stream_the_realm_must_be_named_well(fields: dict[str, Any], code
 def test_the_stream_refuses_what_http_refuses(body: bytes) -> None:
     """Nothing but InvalidEventError comes out, or one bad entry would stop the intake."""
     with pytest.raises(InvalidEventError):
-        parse_streamed(body, default_id="evt_x", now=NOW)
+        parse_streamed(body, default_id=lambda: "evt_x", now=NOW)
 
 
 _JSON = st.recursive(
@@ -257,4 +257,4 @@ def _accept_or_refuse(body: bytes) -> None:
     with contextlib.suppress(InvalidEventError):
         assert parse_published(body, realm=REALM, now=NOW)
     with contextlib.suppress(InvalidEventError):
-        assert parse_streamed(body, default_id="evt_x", now=NOW)
+        assert parse_streamed(body, default_id=lambda: "evt_x", now=NOW)

@@ -22,9 +22,9 @@ async def _waiting(entries: Sequence[bytes]) -> tuple[Turns, _PendingElsewhere]:
     turns = Turns(queue, stream="s", group="g")
     for number, body in enumerate(entries, start=2):
         entry = (f"{number}-0".encode(), {b"event": body})
-        assert not await turns.have_come([entry], first=entry[0])
+        assert not await turns.have_come([entry], batch=[entry])
         # Taken over again, as by its own worker after a while: it is the same one.
-        assert not await turns.have_come([entry], first=entry[0])
+        assert not await turns.have_come([entry], batch=[entry])
     return turns, queue
 
 

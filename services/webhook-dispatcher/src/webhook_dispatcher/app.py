@@ -29,11 +29,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings=settings,
         open_resources=lambda registry: open_api_resources(settings, registry),
         routers=(
+            events_router,  # the one that carries the load: each router before it would be asked about every request
             webhooks_router,
             recover_router,
             statistics_router,
             event_types_router,
-            events_router,
             rejected_events_router,
             deliveries_router,
             recoveries_router,

@@ -4,15 +4,17 @@
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from uuid import UUID
 
 import orjson
 
 from shared import strict_json, typeids
 from shared.access import Realm
+from shared.key_format import Environment
 from shared.problems import PointedError
 from webhook_dispatcher.event_types import catalogue
 from webhook_dispatcher.event_types.data_schema import CheckBudget, DataSchema
@@ -125,23 +127,23 @@ def parse_published(body: bytes, *, realm: Realm, now: datetime) -> list[Event]:
     return events
 
 
-def parse_streamed(body: bytes, *, default_id: str, now: datetime) -> Event:
+def parse_streamed(body: bytes, *, default_id: Callable[[], str], now: datetime) -> Event:
     """Read the ``event`` field of a stream entry: the same JSON plus ``tenant_id`` and ``environment``.
 
-    ``default_id`` names an event that has none, and must be the same each time the entry is read, so that an entry read
+    ``default_id`` is asked for the id of an event that has none: the same each time the entry is read, so that an entry read
     twice is one event. Raises InvalidEventError.
     """
     document = _loads(body)
     if not isinstance(document, dict):
         raise InvalidEventError("invalid_event", [{"pointer": "", "detail": "a JSON object is required"}])
+    tenant, environment = document.get(_TENANT), document.get("environment", "live")
     try:
-        tenant_id = typeids.decode("ten", document.get(_TENANT, ""))
-    except (typeids.MalformedIdError, AttributeError) as exc:
+        realms = _realms_of(tenant if isinstance(tenant, str) else "")
+    except typeids.MalformedIdError as exc:
         raise InvalidEventError("invalid_event", [_fault(_TENANT, "a ten_… id is required")]) from exc
-    environment = document.get("environment", "live")
-    if environment not in ("live", "test"):
+    realm = realms.get(environment) if isinstance(environment, str) else None
+    if realm is None:
         raise InvalidEventError("invalid_event", [_fault("environment", "live or test")])
-    realm = Realm(tenant_id=tenant_id, environment=environment)
     return _event(decode_stream_event, body, document, realm=realm, now=now, default_id=default_id)
 
 
@@ -162,9 +164,18 @@ def data_of(payload: bytes, *, test: bool) -> bytes:
     return tail[: -len(_TEST_TAIL)] if test else tail[:-1]
 
 
+@lru_cache(maxsize=64)
 def rfc3339(moment: datetime) -> str:
-    """Return UTC with ``Z``, to the microsecond where there are any."""
+    """Return UTC with ``Z``, to the microsecond where there are any. Events that were read together share theirs."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+@lru_cache(maxsize=4096)
+def _realms_of(tenant: str) -> Mapping[str, Realm]:
+    """Return a tenant's realms by environment; raises MalformedIdError for what is no tenant's id."""
+    tenant_id = typeids.decode("ten", tenant)
+    environments: tuple[Environment, ...] = ("live", "test")
+    return {environment: Realm(tenant_id=tenant_id, environment=environment) for environment in environments}
 
 
 def _loads(body: bytes) -> object:
@@ -181,7 +192,7 @@ def _event(
     *,
     realm: Realm,
     now: datetime,
-    default_id: str | None,
+    default_id: Callable[[], str] | None,
     pointer: str = "",
     budget: CheckBudget | None = None,
 ) -> Event:
@@ -196,7 +207,7 @@ def _event(
         raise InvalidEventError(code, faults)
     event_type, subject = document["type"], document.get("subject")
     row_id = typeids.new_id()
-    event_id = document.get("id") or default_id or typeids.encode("evt", row_id)
+    event_id = document.get("id") or (default_id() if default_id else typeids.encode("evt", row_id))
     occurred_at = _moment(document["occurred_at"]) if document.get("occurred_at") else now
     assert occurred_at is not None
     data = bytes(decode(raw).data)

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -146,7 +147,7 @@ class StreamIntake:
         events, rejected = self._judge(entries)
         waiting: frozenset[bytes] = frozenset()
         if not in_turn:
-            waiting, in_turn = await self._wait_for_turn(events, first=entries[0][0])
+            waiting, in_turn = await self._wait_for_turn(events, batch=entries)
         try:
             due = [item for item in events if item[0][0] not in waiting]
             rejected += await self._commitment.commit(due, in_turn=in_turn)
@@ -162,11 +163,13 @@ class StreamIntake:
         self._metrics.read.inc(len(done))
         self._metrics.seconds.observe(time.perf_counter() - started)
 
-    async def _wait_for_turn(self, events: Sequence[Parsed], *, first: bytes) -> tuple[frozenset[bytes], bool]:
+    async def _wait_for_turn(
+        self, events: Sequence[Parsed], *, batch: Sequence[Entry]
+    ) -> tuple[frozenset[bytes], bool]:
         """Return the entries that have to wait, and whether the others are known to be in their turn."""
         wanted = await self._acceptance.wanted_in_order([event for _, event in events])
         ordered = [entry for (entry, _), in_order in zip(events, wanted, strict=True) if in_order]
-        if not ordered or await self._turns.have_come(ordered, first=first):
+        if not ordered or await self._turns.have_come(ordered, batch=batch):
             return frozenset(), bool(ordered)
         return frozenset(entry_id for entry_id, _ in ordered), False
 
@@ -194,7 +197,7 @@ class StreamIntake:
         if fields.keys() != {FIELD}:
             detail = "a stream entry has exactly one field, `event`"
             raise InvalidEventError("invalid_entry", [{"pointer": "", "detail": detail}])
-        return parse_streamed(fields[FIELD], default_id=default_event_id(self._stream, entry_id), now=now)
+        return parse_streamed(fields[FIELD], default_id=partial(default_event_id, self._stream, entry_id), now=now)
 
     def _told(self, acceptance: Acceptance, _entries: Sequence[Entry]) -> None:
         self._metrics.accepted.inc(acceptance.accepted)

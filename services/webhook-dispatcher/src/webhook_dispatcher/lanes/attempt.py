@@ -1,10 +1,13 @@
 """From a claimed delivery to the record of its attempt: send, decide, write down. No database here."""
 
 import asyncio
+import logging
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from functools import cache
+from typing import Literal, cast
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from shared import typeids
 from webhook_dispatcher.deliveries.retry_policy import (
@@ -111,8 +114,12 @@ def _status_after(decision: Decision) -> Literal["pending", "delivered", "failed
 
 def _log_attempt(claimed: Claimed, target: Target, sent: Sent, decision: Decision, *, probe: bool) -> None:
     """Write the one wide line of an attempt; a success is told at debug level, since history has it as well."""
-    write = log.debug if isinstance(decision, Delivered) else log.info
-    write(
+    level = logging.DEBUG if isinstance(decision, Delivered) else logging.INFO
+    logger = _bound_logger()
+    if not logger.is_enabled_for(level):
+        return
+    logger.log(
+        level,
         "delivery.attempted",
         delivery_id=typeids.encode("dlv", claimed.id),
         webhook_id=typeids.encode("wh", target.id),
@@ -138,6 +145,12 @@ def _log_attempt(claimed: Claimed, target: Target, sent: Sent, decision: Decisio
         trace_id=trace_id_of(claimed.traceparent),
         test=claimed.test,
     )
+
+
+@cache
+def _bound_logger() -> FilteringBoundLogger:
+    """Return the process's logger as it is configured at the first attempt: binding one for each costs more than signing."""
+    return cast("FilteringBoundLogger", log.bind())
 
 
 def trace_attempt(tracing: Tracing, record: Record, target: Target) -> None:

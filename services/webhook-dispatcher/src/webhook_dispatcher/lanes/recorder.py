@@ -5,6 +5,7 @@ alone by the statement itself.
 """
 
 import asyncio
+from collections import Counter as Counted
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
@@ -16,13 +17,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared import typeids
 from shared.database import Database, refuses_data
 from webhook_dispatcher.events.service import RealmKeepsChangingError
-from webhook_dispatcher.lanes import repository
+from webhook_dispatcher.lanes import record_repository
 from webhook_dispatcher.lanes.repository import Record
 
 log = structlog.get_logger()
 
 BATCH_MAX = 1000
-COLLECT_SECONDS = 0.003
+COLLECT_SECONDS = 0.025
+"""How long outcomes wait for company. Each write waits for the disk, and whatever is accepted or claimed meanwhile waits too."""
+ORDERED_COLLECT_SECONDS = 0.003
+"""The same where the next delivery of a key waits for the end of this one."""
 _BACKOFF_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)
 
 
@@ -51,7 +55,8 @@ class RecorderMetrics:
 class _Line:
     """Outcomes that wait to be written, and those that are being written."""
 
-    def __init__(self) -> None:
+    def __init__(self, collect_seconds: float) -> None:
+        self._collect_seconds = collect_seconds
         self.waiting: list[Record] = []
         self.writing: Sequence[Record] = ()
         self.arrived = asyncio.Event()
@@ -66,7 +71,7 @@ class _Line:
     async def run(self, write: Callable[[Sequence[Record]], Awaitable[None]]) -> None:
         while True:
             await self.arrived.wait()
-            await asyncio.sleep(COLLECT_SECONDS)
+            await asyncio.sleep(self._collect_seconds)
             self.writing, self.waiting = self.waiting[:BATCH_MAX], self.waiting[BATCH_MAX:]
             if not self.waiting:
                 self.arrived.clear()
@@ -95,8 +100,8 @@ class Recorder:
         self._disable_gone = disable_gone
         self._metrics = metrics
         self._recorded = recorded
-        self._unordered = _Line()
-        self._ordered = _Line()
+        self._unordered = _Line(COLLECT_SECONDS)
+        self._ordered = _Line(ORDERED_COLLECT_SECONDS)
 
     def put(self, record: Record) -> None:
         """Take an outcome; it is written soon."""
@@ -144,7 +149,7 @@ class Recorder:
                     # Before the outcome: once that is written the delivery could be claimed again.
                     await self._disable_gone(gone)
                 async with self._database.autocommit() as connection:
-                    return await repository.record(connection, records)
+                    return await record_repository.record(connection, records)
             except (SQLAlchemyError, OSError, RealmKeepsChangingError) as exc:
                 if refuses_data(exc):
                     return await self._write_apart(records)
@@ -167,7 +172,9 @@ class Recorder:
         return frozenset() if bare == record else await self._write_until_taken([bare])
 
     def _report(self, records: Sequence[Record]) -> None:
+        for outcome, count in Counted(record.outcome for record in records).items():
+            self._metrics.attempts.labels(outcome).inc(count)
+        for status, count in Counted(record.status for record in records).items():
+            self._metrics.deliveries.labels(status).inc(count)
         for record in records:
-            self._metrics.attempts.labels(record.outcome).inc()
-            self._metrics.deliveries.labels(record.status).inc()
             self._metrics.seconds.observe(record.duration_ms / 1000)

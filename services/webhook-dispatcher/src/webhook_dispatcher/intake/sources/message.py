@@ -30,10 +30,10 @@ class Message:
         """Return the event. Raises InvalidEventError."""
         if not self.is_named and read(self.body).event_id is None:
             # Without a name, nothing tells a second delivery of one message from a second message.
-            parse_streamed(self.body, default_id=self.default_event_id, now=datetime.now(UTC))
+            parse_streamed(self.body, default_id=lambda: self.default_event_id, now=datetime.now(UTC))
             detail = "this queue names no message, so the event needs an `id`, or the message a message id"
             raise InvalidEventError("missing_id", [{"pointer": "/id", "detail": detail}])
-        return parse_streamed(self.body, default_id=self.default_event_id, now=datetime.now(UTC))
+        return parse_streamed(self.body, default_id=lambda: self.default_event_id, now=datetime.now(UTC))
 
     def rejected(self, exc: InvalidEventError) -> Rejection:
         """Return what is kept of it in the list of rejected events."""
