@@ -20,6 +20,8 @@ AROUND_ROUTES = {
     "faults/sending.py",  # faults of HTTP itself: cut connections, endless bodies
     "faults/strike.py",  # the answer that a fault gives instead of the true one
     "signed_calls/documents.py",  # how those routes stand in the document
+    "signed_calls/quick_calls.py",  # the calls that move money, straight to their routes
+    "transfers/quick_route.py",  # the class of the one route that begins transfers
     "signed_calls/route.py",  # the class of the signed routes: who calls is proved first, the answer is signed
     "verification/quick_route.py",  # the class of the one route that siblings wait for
 }

@@ -56,7 +56,7 @@ class Evidence:
 
 
 def _planted(name: str) -> Secret:
-    return Secret(name, f"wk_{secrets.token_hex(24)}")
+    return Secret(name, f"ewk_{secrets.token_urlsafe(32)}")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ async def evidence(databases: Databases, valkey_url: str) -> Evidence:
                 await _wallet_keys_everywhere(bench, found)
                 await _fail(bench, found, patch, ids)
                 await _credentials_everywhere(bench, found, ids)
-            url = service.resources.settings.database_url
+            url = service.resources.settings.database_url.replace("+asyncpg", "")
             found.rows, found.queue = await all_rows(url), await all_in_queue(valkey_url)
     found.log = log.getvalue()
     return found

@@ -75,14 +75,17 @@ async def open_resources(settings: Settings, rules: WalletRules) -> AsyncIterato
     clock, faults = WalletClock(), FaultPlan()
     ledger = Ledger(database=database, rules=rules, clock=clock)
     transfers = Transfers(database=database, ledger=ledger, rules=rules, clock=clock)
+    callers = Callers(database=database, keyring=keyring, clock=clock, nonces=UsedNonces(database))
     resources = Resources(
         settings=settings,
         database=database,
         clock=clock,
-        callers=Callers(database=database, keyring=keyring, clock=clock, nonces=UsedNonces(database)),
+        callers=callers,
         transfers=transfers,
         balances=Balances(database=database, transfers=transfers, clock=clock),
-        control=Control(settings=settings, keyring=keyring, transfers=transfers, faults=faults, clock=clock),
+        control=Control(
+            settings=settings, keyring=keyring, transfers=transfers, faults=faults, clock=clock, changed=callers.forget
+        ),
         faults=faults,
         replays=Replays(),
         later=Later(),

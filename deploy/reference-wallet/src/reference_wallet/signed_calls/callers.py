@@ -70,6 +70,10 @@ class Callers:
             body=body,
         )
 
+    def forget(self) -> None:
+        """Look everything up anew: a system or a key was changed by this very process."""
+        self._known.clear()
+
     async def recognise(self, request: HttpRequest) -> SignedCall | None:
         """Return who calls where nobody has to say it; None without a signature that holds."""
         if "signature-input" not in request.headers:

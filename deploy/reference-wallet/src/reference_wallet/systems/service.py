@@ -1,11 +1,12 @@
 """What the control API does."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from reference_wallet.clock import WalletClock
@@ -37,12 +38,15 @@ class Control:
     transfers: Transfers
     faults: FaultPlan
     clock: WalletClock
+    changed: Callable[[], None]
+    """Told of each change of a system once it is committed."""
 
     async def put_system(self, session: AsyncSession, name: str, wanted: schemas.SystemIn) -> System:
         """Make a wallet system, or change it."""
         given = wanted.model_fields_set
         holds = wanted.holds if wanted.holds is not None else self.settings.wallet_holds
         seconds = wanted.hold_seconds if "hold_seconds" in given else self.settings.wallet_hold_seconds
+        event.listen(session.sync_session, "after_commit", lambda _session: self.changed(), once=True)
         return await repository.put_system(
             session, {"id": typeids.new_id(), "name": name, "holds": holds, "hold_seconds": seconds}
         )

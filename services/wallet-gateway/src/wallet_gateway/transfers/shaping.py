@@ -62,8 +62,8 @@ class Shaping:
         is_within = stays_within(source, target, **accounts)
         if is_within is None and silent is not None:
             return self._unshaped(transfer, stored, code=silent)
-        # Whoever has answered by now will not say more.
-        if is_within is not False:
+        # Whoever has answered by now will not say more, and what is not certain is no reason to refuse.
+        if is_within:
             return Unshaped(end=End(status="failed", failure=_SAME))
         if any(forgets_too_early(retention_of(side), review_after=self._review_after) for side in (source, target)):
             return Unshaped(end=End(status="failed", failure=_FORGETS))
