@@ -56,7 +56,7 @@ class Evidence:
 
 
 def _planted(name: str) -> Secret:
-    return Secret(name, f"ewk_{secrets.token_urlsafe(32)}")
+    return Secret(name, f"ewk_{secrets.token_hex(24)}")
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ async def evidence(databases: Databases, valkey_url: str) -> Evidence:
         patch.setattr(sys, "stderr", log)
         async with (
             running_service(databases, valkey_url, log_level="debug", rate_limit_per_minute=0) as service,
-            reference_wallet(databases) as reference,
+            reference_wallet(databases, log_level="debug") as reference,
         ):
             bench = Bench(service=service, tenant=await service.new_tenant(), reference=reference, checks=False)
             found.secrets.append(Secret("owner's credential", bench.tenant.owner.headers["x-api-key"]))
