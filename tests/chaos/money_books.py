@@ -153,12 +153,11 @@ async def read_books(
     stack: StackProcess,
     *,
     forgotten: Sequence[Effect] = (),
-    planted: frozenset[str] = frozenset(),
     by_hand: Mapping[str, str] | None = None,
 ) -> Books:
     """Read everything about every system, and then every transfer."""
     databases = stack.info()["databases"]
-    books = Books(forgotten=list(forgotten), planted=planted, by_hand=by_hand or {})
+    books = Books(forgotten=list(forgotten), by_hand=by_hand or {})
     books.started_with = {(each.key, code): money for each in SYSTEMS for code, money in first_money().items()}
     for service in sorted({system.service for system in SYSTEMS}):
         connection = await asyncpg.connect(databases[service])

@@ -133,12 +133,10 @@ class _Run:
 
     async def read(self) -> Books:
         """Read the books, with what is known of them beside."""
-        return await read_books(
-            self.stack,
-            forgotten=self.backup.forgotten,
-            planted=frozenset(self.hands.planted),
-            by_hand=self.clerk.by_hand,
-        )
+        books = await read_books(self.stack, forgotten=self.backup.forgotten, by_hand=self.clerk.by_hand)
+        # After the reading: it is noted before it is made, so whatever was read is among them.
+        books.planted = frozenset(self.hands.planted)
+        return books
 
     async def _load(self, load: MoneyLoad, killed: Counter[str]) -> None:
         """Run the load with everything that disturbs it; whatever of that fails ends the run."""
