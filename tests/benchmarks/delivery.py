@@ -103,6 +103,8 @@ async def fill_up(stack: Stack, *, pending: int) -> Lane:
             for first in range(start, min(start + _FILL_BODIES * _FILL_BATCH, pending), _FILL_BATCH)
         ]
         await _post_all(stack, owner_key, bodies, accepted=_FILL_BATCH, connections=4)
+    # What is asked is what so much that waits costs, not what writing it within a minute leaves to the disk and the vacuum.
+    await stack.settle_database("webhook-dispatcher")
     return lane
 
 

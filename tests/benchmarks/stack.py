@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import asyncpg
 import httpx2
 from redis.asyncio import Redis
 
@@ -67,6 +68,15 @@ class Stack:
     async def reset(self) -> None:
         """Forget the receiver's counts."""
         await self.http.post(f"{self.receiver_url}/reset")
+
+    async def settle_database(self, service: str) -> None:
+        """Write a service's database to the disk, and clean and count its tables, as time does."""
+        connection = await asyncpg.connect(self.info["databases"][service])
+        try:
+            await connection.execute("VACUUM (ANALYZE)")
+            await connection.execute("CHECKPOINT")
+        finally:
+            await connection.close()
 
     def worker_pids(self) -> list[int]:
         """Return the dispatcher's workers."""
