@@ -5,13 +5,13 @@ from typing import Annotated
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from credentials.verification.quick_route import VERIFIER, QuickRoute
+from credentials.verification.quick_route import VERIFIER, QuestionRoute
 from credentials.verification.schemas import Invalid, Valid, VerifyRequest, answer_of
 from credentials.verification.service import LocalVerifier, Verdict
 from shared.access import AccessUnavailableError, PlatformCaller, Principal
 from shared.problems import ServiceUnavailable, problem_responses
 
-router = APIRouter(prefix="/v1", tags=["verification"], route_class=QuickRoute)
+router = APIRouter(prefix="/v1", tags=["verification"], route_class=QuestionRoute)
 
 
 @router.post(

@@ -20,9 +20,9 @@ from wallet_gateway.transfers.errors import (
     UnknownWallet,
 )
 from wallet_gateway.transfers.presentation import shown
-from wallet_gateway.transfers.quick_route import CREATOR, QuickRoute
+from wallet_gateway.transfers.quick_route import CREATOR, BeginningRoute
 
-router = APIRouter(prefix="/v1/transfers", tags=["transfers"], route_class=QuickRoute)
+router = APIRouter(prefix="/v1/transfers", tags=["transfers"], route_class=BeginningRoute)
 
 Creator = Annotated[Caller, CREATOR]
 Reader = Annotated[Caller, require("transfers:read")]
