@@ -4,7 +4,6 @@ Works when the wallets tell the truth again. Where only the credit is in questio
 case the clerk puts both wallets right, as the gateway asks of people.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -151,4 +150,3 @@ async def decide_until_nothing_is_open(clerk: Clerk, *, until_ended: Any) -> int
         if not made:
             return decisions
         decisions += made
-        await asyncio.sleep(0)
