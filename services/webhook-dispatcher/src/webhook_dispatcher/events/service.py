@@ -10,16 +10,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from shared.access import Realm
 from shared.database import Database
+from shared.grouping import Groups
 from shared.problems import ServiceUnavailable
 from webhook_dispatcher.events import repository
 from webhook_dispatcher.events.errors import TooManyDeliveries, refusal_of
 from webhook_dispatcher.events.event import Event, InvalidEventError, parse_published
 from webhook_dispatcher.events.fan_out import RealmWebhooks, parts, plan
-from webhook_dispatcher.events.grouping import Groups
 from webhook_dispatcher.events.own_types import OwnTypes
 from webhook_dispatcher.tracing import OFF, Tracing
 
 _REALMS_MAX = 10_000
+_STATEMENTS_AT_ONCE = 2
+_GROUP_EVENTS_MAX = 200
 _GROUPED_EVENTS_MAX = 20
 _GROUPED_DELIVERIES_MAX = 500
 """A body with more events, or that owes more, has a statement to itself: others would wait for it."""
@@ -66,7 +68,9 @@ class EventAcceptance:
         self._tracing = tracing
         self._realms: OrderedDict[Realm, RealmWebhooks] = OrderedDict()
         self._own_types = OwnTypes()
-        self._groups: Groups[Event, Acceptance] = Groups(self._accept_together)
+        self._groups: Groups[Event, Acceptance] = Groups(
+            self._accept_together, at_once=_STATEMENTS_AT_ONCE, items_max=_GROUP_EVENTS_MAX
+        )
 
     async def publish(
         self,

@@ -1,8 +1,9 @@
-"""Small publications that come at the same time are accepted by one statement: what one costs is shared by all of them.
+"""What several callers want at the same time is done by one statement: what one costs is shared by all of them.
 
-A statement takes about as long for one event as for twenty. While one runs, the publications that arrive wait for the next;
-under no load each goes at once by itself. Nothing else changes for a publisher: his events are accepted together or not at
-all, the answer comes after the commit, and a fault that his events bring about is his alone.
+A statement takes about as long for one as for twenty. While one runs, those that arrive wait for the next; under no load each
+goes at once by itself. Nothing else changes for a caller: what it wants is done together or not at all, the answer comes after
+the commit, and a fault that it brings about is its alone. Used by the dispatcher for publications, by the wallet-gateway for
+transfers that begin, and by the reference wallet.
 """
 
 import asyncio
@@ -12,10 +13,6 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from shared.database import is_unavailable
-
-STATEMENTS_AT_ONCE = 2
-"""So that a statement that waits for a lock holds up no more than itself."""
-GROUP_EVENTS_MAX = 200
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -30,11 +27,23 @@ class _Waiting(Generic[Item, Result]):
 class Groups(Generic[Item, Result]):
     """Joins what several callers want done at the same time.
 
-    ``run`` takes what each of some callers gave, does all of it or nothing, and returns a result or an exception for each.
+    ``run`` takes what each of some callers gave, does all of it or nothing, and returns a result or an exception for each. No
+    more than ``at_once`` run at a time: with two, a statement that waits for a lock holds up no more than itself. A group has at
+    most ``items_max`` items, or one caller's. After a group while others came, the next one collects for ``gather_seconds``.
     """
 
-    def __init__(self, run: Callable[[Sequence[Sequence[Item]]], Awaitable[Sequence[Result | Exception]]]) -> None:
+    def __init__(
+        self,
+        run: Callable[[Sequence[Sequence[Item]]], Awaitable[Sequence[Result | Exception]]],
+        *,
+        at_once: int,
+        items_max: int,
+        gather_seconds: float = 0.0,
+    ) -> None:
         self._run = run
+        self._at_once = at_once
+        self._items_max = items_max
+        self._gather_seconds = gather_seconds
         self._waiting: deque[_Waiting[Item, Result]] = deque()
         self._running: set[asyncio.Task[None]] = set()
 
@@ -42,20 +51,26 @@ class Groups(Generic[Item, Result]):
         """Do ``items`` with whatever others want done now; raises what they alone bring about."""
         waiting = _Waiting[Item, Result](items)
         self._waiting.append(waiting)
-        if len(self._running) < STATEMENTS_AT_ONCE:
+        if len(self._running) < self._at_once:
             task = asyncio.create_task(self._work())
             self._running.add(task)
             task.add_done_callback(self._running.discard)
         return await waiting.answer
 
+    async def aclose(self) -> None:
+        """Wait until what was asked for is done."""
+        await asyncio.gather(*self._running)
+
     async def _work(self) -> None:
         while group := self._next_group():
             await self._do(group)
+            if self._gather_seconds and self._waiting:
+                await asyncio.sleep(self._gather_seconds)
 
     def _next_group(self) -> list[_Waiting[Item, Result]]:
         group: list[_Waiting[Item, Result]] = []
         size = 0
-        while self._waiting and (not group or size + len(self._waiting[0].items) <= GROUP_EVENTS_MAX):
+        while self._waiting and (not group or size + len(self._waiting[0].items) <= self._items_max):
             waiting = self._waiting.popleft()
             if not waiting.answer.done():  # whose caller went away before anything was done wants nothing any more
                 group.append(waiting)

@@ -1,13 +1,16 @@
-"""Publications of the same moment share a statement, and nothing else."""
+"""What several callers want at the same moment shares a statement, and nothing else."""
 
 import asyncio
 from collections.abc import Sequence
 
 import pytest
 
-from webhook_dispatcher.events.grouping import GROUP_EVENTS_MAX, STATEMENTS_AT_ONCE, Groups
+from shared.grouping import Groups
 
 Bodies = Sequence[Sequence[int]]
+
+STATEMENTS_AT_ONCE = 2
+GROUP_EVENTS_MAX = 200
 
 
 class Statements:
@@ -29,6 +32,10 @@ class Statements:
         return [sum(body) if min(body) >= 0 else LookupError(body[0]) for body in bodies]
 
 
+def _groups(statements: Statements) -> Groups[int, int]:
+    return Groups(statements.run, at_once=STATEMENTS_AT_ONCE, items_max=GROUP_EVENTS_MAX)
+
+
 async def _start(groups: Groups[int, int], *bodies: Sequence[int]) -> list[asyncio.Task[int]]:
     tasks = [asyncio.create_task(groups.join(body)) for body in bodies]
     await asyncio.sleep(0)  # each has put itself in line
@@ -48,7 +55,7 @@ async def test_a_single_one_goes_at_once() -> None:
     """Nobody waits for company that may not come."""
     statements = Statements()
     statements.free.set()
-    groups = Groups(statements.run)
+    groups = _groups(statements)
     assert [await groups.join([1]), await groups.join([2])] == [1, 2]
     assert statements.groups == [[[1]], [[2]]]
 
@@ -56,7 +63,7 @@ async def test_a_single_one_goes_at_once() -> None:
 async def test_what_comes_while_statements_run_goes_together() -> None:
     """Each caller gets its own result or its own exception."""
     statements = Statements()
-    groups = Groups(statements.run)
+    groups = _groups(statements)
     busy = await _occupy(groups)
     waiting = await _start(groups, [1, 2], [-1], [4])
     statements.free.set()
@@ -69,7 +76,7 @@ async def test_what_one_brings_about_is_its_own() -> None:
     """A body that the database refuses makes the others neither fail nor wait for ever."""
     statements = Statements()
     statements.refused = {2}
-    groups = Groups(statements.run)
+    groups = _groups(statements)
     busy = await _occupy(groups)
     waiting = await _start(groups, [1], [2], [3])
     statements.free.set()
@@ -81,7 +88,7 @@ async def test_while_the_database_is_away_all_are_told_at_once() -> None:
     """Trying each by itself would only make everybody wait longer."""
     statements = Statements()
     statements.away = True
-    groups = Groups(statements.run)
+    groups = _groups(statements)
     busy = await _occupy(groups)
     waiting = await _start(groups, [1], [2], [3])
     statements.free.set()
@@ -93,7 +100,7 @@ async def test_while_the_database_is_away_all_are_told_at_once() -> None:
 async def test_a_group_is_bounded() -> None:
     """More than fits goes with the next statement, in the order in which it came."""
     statements = Statements()
-    groups = Groups(statements.run)
+    groups = _groups(statements)
     busy = await _occupy(groups)
     waiting = await _start(groups, *([number] for number in range(GROUP_EVENTS_MAX + 5)))
     statements.free.set()
@@ -105,7 +112,7 @@ async def test_a_group_is_bounded() -> None:
 async def test_who_went_away_before_its_turn_is_left_out() -> None:
     """Its request was cancelled: nothing of it is done."""
     statements = Statements()
-    groups = Groups(statements.run)
+    groups = _groups(statements)
     busy = await _occupy(groups)
     gone, stays = await _start(groups, [1], [2])
     gone.cancel()
@@ -115,3 +122,27 @@ async def test_who_went_away_before_its_turn_is_left_out() -> None:
     with pytest.raises(asyncio.CancelledError):
         await gone
     assert statements.groups[STATEMENTS_AT_ONCE:] == [[[2]]]
+
+
+async def test_those_after_a_group_collect_for_a_moment() -> None:
+    """Where many come, the next group begins a little later, with all that have come by then; who comes alone never waits."""
+    statements = Statements()
+    groups = Groups(statements.run, at_once=1, items_max=GROUP_EVENTS_MAX, gather_seconds=0.01)
+    first = await _start(groups, [1])
+    second = await _start(groups, [2])
+    statements.free.set()
+    await asyncio.gather(*first)
+    third = await _start(groups, [3])
+    assert await asyncio.gather(*second, *third) == [2, 3]
+    assert statements.groups == [[[1]], [[2], [3]]]
+
+
+async def test_the_end_waits_for_what_was_asked_for() -> None:
+    """Also for what had not begun."""
+    statements = Statements()
+    groups = Groups(statements.run, at_once=1, items_max=1)
+    tasks = await _start(groups, [1], [2])
+    statements.free.set()
+    await groups.aclose()
+    assert statements.groups == [[[1]], [[2]]]
+    assert await asyncio.gather(*tasks) == [1, 2]
