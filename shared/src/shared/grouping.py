@@ -52,9 +52,7 @@ class Groups(Generic[Item, Result]):
         waiting = _Waiting[Item, Result](items)
         self._waiting.append(waiting)
         if len(self._running) < self._at_once:
-            task = asyncio.create_task(self._work())
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._running.add(asyncio.create_task(self._work()))
         return await waiting.answer
 
     async def aclose(self) -> None:
@@ -62,10 +60,17 @@ class Groups(Generic[Item, Result]):
         await asyncio.gather(*self._running)
 
     async def _work(self) -> None:
-        while group := self._next_group():
-            await self._do(group)
-            if self._gather_seconds and self._waiting:
-                await asyncio.sleep(self._gather_seconds)
+        try:
+            while group := self._next_group():
+                await self._do(group)
+                if self._gather_seconds and self._waiting:
+                    await asyncio.sleep(self._gather_seconds)
+        finally:
+            # In the same breath in which it saw that nobody waits: a callback of the task runs after the callers that it
+            # answered, and one of them that asked again in between would find it running, and wait for ever.
+            task = asyncio.current_task()
+            assert task is not None
+            self._running.discard(task)
 
     def _next_group(self) -> list[_Waiting[Item, Result]]:
         group: list[_Waiting[Item, Result]] = []

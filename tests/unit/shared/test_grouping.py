@@ -51,13 +51,16 @@ async def _occupy(groups: Groups[int, int]) -> list[asyncio.Task[int]]:
     return tasks
 
 
-async def test_a_single_one_goes_at_once() -> None:
-    """Nobody waits for company that may not come."""
+@pytest.mark.parametrize("at_once", [1, 2])
+async def test_a_single_one_goes_at_once(at_once: int) -> None:
+    """Nobody waits for company that may not come; who asks again as soon as it is answered finds the statement ended."""
     statements = Statements()
     statements.free.set()
-    groups = _groups(statements)
-    assert [await groups.join([1]), await groups.join([2])] == [1, 2]
-    assert statements.groups == [[[1]], [[2]]]
+    groups = Groups(statements.run, at_once=at_once, items_max=GROUP_EVENTS_MAX)
+    async with asyncio.timeout(5):
+        for number in range(5):
+            assert await groups.join([number]) == number
+    assert statements.groups == [[[number]] for number in range(5)]
 
 
 async def test_what_comes_while_statements_run_goes_together() -> None:
