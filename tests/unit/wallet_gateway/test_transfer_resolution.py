@@ -146,14 +146,14 @@ def test_not_sent_after_a_sent_attempt_stays_unknown(kind: StepKind, earlier: Ou
 
 @pytest.mark.parametrize("kind", FENCED)
 def test_after_its_time_it_is_asked_for_and_then_fenced(kind: StepKind) -> None:
-    """GET, then cancel, then cancel again: never back."""
+    """GET, then cancel, then cancel again: never back, not even where the clock was put back."""
     tried: list[tuple[Call, Outcome | None]] = [(MAIN[kind], "unknown")]
     assert _after(_step(kind, Mode.FENCE, *tried), UNKNOWN, LATE) == Send(call="get", at=BEGUN + LATE)
     tried.append(("get", "not_found"))
     assert _after(_step(kind, Mode.FENCE, *tried), NOT_FOUND, LATE) == Send(call="cancel", at=BEGUN + LATE)
     tried.append(("cancel", "unknown"))
-    for finding in (UNKNOWN, NOT_SENT, None):
-        action = _after(_step(kind, Mode.FENCE, *tried), finding, LATE)
+    for finding, elapsed in ((UNKNOWN, LATE), (NOT_SENT, LATE), (None, LATE), (UNKNOWN, SOON), (None, SOON)):
+        action = _after(_step(kind, Mode.FENCE, *tried), finding, elapsed)
         assert isinstance(action, Send)
         assert action.call == "cancel"
 
@@ -167,9 +167,10 @@ def test_not_found_is_never_final(kind: StepKind) -> None:
 
 
 def test_a_commit_that_was_never_sent_is_fenced_as_well() -> None:
-    """The hold is there, and must be let go of."""
+    """The hold is there, and must be let go of: also after a day nobody may say that nothing happened."""
     step = _step(StepKind.COMMIT, Mode.FENCE, ("commit", "not_sent"))
     assert _after(step, NOT_SENT, LATE) == Send(call="get", at=BEGUN + LATE)
+    assert isinstance(_after(step, NOT_SENT, A_DAY), Review)
 
 
 @pytest.mark.parametrize("cancel", ["unknown", None])
