@@ -12,7 +12,7 @@ import pytest
 from shared.ewp.signature_fields import content_digest
 from support.egress_peer import Peer, Script, answer, run_peer
 from support.ewp_calls import a_client, order, to
-from wallet_gateway.protocols.results import Definitive, StepResult, Unknown
+from wallet_gateway.protocols.results import Definitive, ReadFailed, StepResult, Unknown
 
 SECONDS_MAX = 3.0
 
@@ -91,6 +91,27 @@ async def test_a_plain_answer_is_believed_where_no_signature_is_demanded() -> No
     assert call.request_digest == content_digest(peer.requests[0].partition(b"\r\n\r\n")[2])
     assert call.clock_skew_seconds is not None
     assert call.clock_skew_seconds < 0
+
+
+async def test_what_was_not_asked_for_is_not_shown() -> None:
+    """Another wallet than the one in the path, and more of the feed than the page was to hold."""
+    amounts = {"ledger": "1.00", "available": "1.00", "held": "0.00"}
+    about = {"owner_ref": "a", "currency": "USD", "scale": 2, "as_of": "2026-01-01T00:00:00Z", "version": 1}
+    entries = [{**orjson.loads(COMMITTED), "seq": seq} for seq in (1, 2)]
+    async with (
+        a_client() as client,
+        run_peer(answer(http(orjson.dumps({"wallet_id": "w2", **about, **amounts})))) as peer,
+    ):
+        here = to(f"http://127.0.0.1:{peer.port}")
+        assert (await client.balance(here, wallet_id="w2")).value.wallet_id == "w2"
+        with pytest.raises(ReadFailed, match="answer_malformed"):
+            await client.balance(here, wallet_id="w1")
+    feed = http(orjson.dumps({"data": entries, "latest_seq": 2}))
+    async with a_client() as client, run_peer(answer(feed)) as peer:
+        here = to(f"http://127.0.0.1:{peer.port}")
+        assert len((await client.feed(here, after_seq=0, limit=2)).value.data) == 2
+        with pytest.raises(ReadFailed, match="answer_malformed"):
+            await client.feed(here, after_seq=0, limit=1)
 
 
 async def _drip(peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
