@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from ipaddress import ip_network
@@ -113,6 +114,18 @@ async def test_the_write_call_is_made_once_and_signed(client: HttpWalletClient) 
 async def _silent(peer: Peer, reader: Any, _writer: Any) -> None:
     await peer.read_request(reader)
     await reader.read(1)
+
+
+async def test_after_a_rotation_the_newest_key_is_sent_and_signs(client: HttpWalletClient) -> None:
+    """This interface has room for one: what the old key would be good for is over."""
+    newest = WalletKey(key_id="ewk_2", secret=SecretStr("demo-key-2"))
+    async with run_peer(saying({"success": True})) as peer:
+        endpoint = replace(at(peer, transfer_call=CALL), keys=[newest, KEY])
+        assert isinstance(await client.put_transfer(endpoint, ORDER), Definitive)
+    head, _, body = peer.requests[0].partition(b"\r\n\r\n")
+    assert b"\r\nkey: demo-key-2\r\n" in head
+    signature = head.partition(b"\r\nsignature: ")[2].partition(b"\r\n")[0].decode()
+    assert is_signed(body, signature=signature, key="demo-key-2")
 
 
 @pytest.mark.parametrize(
