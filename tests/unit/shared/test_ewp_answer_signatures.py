@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.ewp import signature_errors as errors
+from shared.ewp.signature_fields import Component, byte_sequence, content_digest, signature_params
+from shared.ewp.signatures import signature_base
 from shared.ewp.signing_keys import Ed25519SigningKey, SigningKey
 from support.ewp_signing import (
     BODY,
@@ -58,6 +60,23 @@ def test_an_answer_is_bound_to_its_request() -> None:
         verify_answer({**answer, "headers": ()})
     with pytest.raises(errors.SignatureMalformedError):
         verify_answer({**answer, "headers": [field for field in answer["headers"] if field[0] != "signature"]})
+
+
+@pytest.mark.parametrize("left_out", ["@status", "content-digest", "signature"])
+def test_an_answer_that_leaves_out_what_binds_it_proves_nothing(left_out: str) -> None:
+    """A signature over less, good as it is, could be moved to another answer, or to the answer of another request."""
+    request = dict(signed().headers)["signature"]
+    values = {"@status": "200", "content-digest": content_digest(BODY), "signature": request}
+    covered = [Component(name, from_request=name == "signature") for name in values if name != left_out]
+    params = signature_params(covered, created=NOW, keyid=NEW.key_id, alg=NEW.algorithm)
+    signature = NEW.sign(signature_base(covered, params, lambda component: values[component.name]))
+    headers = [
+        ("content-digest", values["content-digest"]),
+        ("signature-input", f"sig1={params}"),
+        ("signature", f"sig1={byte_sequence(signature)}"),
+    ]
+    with pytest.raises(errors.ComponentsNotCoveredError):
+        verify_answer({"status": 200, "body": BODY, "headers": headers, "request_signature": request})
 
 
 def test_our_own_request_is_no_answer() -> None:
