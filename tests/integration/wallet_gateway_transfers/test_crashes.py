@@ -11,9 +11,18 @@ import pytest
 from shared import typeids
 from support.crashing_client import CrashingClient, Moment
 from support.databases import Databases
+from support.egress_peer import answer, run_peer
 from support.sibling_service import NOBODY_LISTENS
-from support.transfer_bench import Bench, crashing_engine, running_engine, transfer_bench
+from support.transfer_bench import Bench, Place, crashing_engine, running_engine, transfer_bench
 from wallet_gateway.transfers import engine_repository
+
+WRITE_CALL = {
+    "transfer_path": "/transfers",
+    "method": "POST",
+    "fields": {"op": "type", "owner_ref": "user", "amount": "amount", "currency": "currency"},
+    "success_field": "done",
+    "success_value": True,
+}
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +51,26 @@ async def test_a_worker_that_goes_down_at_any_call_is_replaced(
     assert (crashed["attempts"][0]["outcome"], crashed["attempts"][0]["code"]) == ("unknown", "interrupted")
     assert len(crashed["attempts"]) == 2
     assert await pair[1].ledger() == Decimal("110.00")
+
+
+@pytest.mark.parametrize(("moment", "sent"), [("before it is sent", 0), ("after it is answered", 1)])
+async def test_what_cannot_be_repeated_is_left_to_a_person(bench: Bench, moment: Moment, sent: int) -> None:
+    """crm-v1: whoever takes over cannot know whether the call has left, and never makes it again."""
+    home, done = await bench.connect(home=True), b'{"done":true}'
+    async with run_peer(answer(b"HTTP/1.1 200 .\r\ncontent-length: %d\r\n\r\n" % len(done) + done)) as peer:
+        made = await bench.tenant.new_wallet(
+            base_url=f"http://127.0.0.1:{peer.port}", protocol="crm-v1", transfer_call=WRITE_CALL
+        )
+        old = Place(wallet=made["id"], id=typeids.decode("ew", made["id"]), system=home.system)
+        async with crashing_engine(bench.service, at=2, moment=moment) as client:
+            transfer_id = await bench.begin(home, old)
+            await client.crashed.wait()
+        async with running_engine(bench.service):
+            transfer = await bench.ended(transfer_id)
+        assert (transfer["status"], transfer["failure"]["code"]) == ("manual_review", "outcome_unknown")
+        assert len(peer.requests) == sent
+    assert await home.available() == Decimal("90.00")
+    bench.checks = False  # the old wallet keeps no books that could be compared
 
 
 async def test_what_was_accepted_while_no_worker_ran_is_found(bench: Bench) -> None:
@@ -84,7 +113,10 @@ async def test_a_worker_that_was_taken_for_dead_cannot_write(bench: Bench) -> No
 
 
 async def test_what_is_written_counts_once_and_only_under_the_latest_fence(bench: Bench) -> None:
-    """Another worker has claimed the transfer and written nothing yet: the first one's record is refused all the same."""
+    """Another worker has claimed the transfer and written nothing yet: the first one's record is refused all the same.
+
+    Nor does it give up what is no longer its own; and what has ended is never written again.
+    """
     home, partner = await bench.connect(home=True), await bench.connect()
     transfer_id = typeids.decode("tr", await bench.begin(home, partner))
     database, workers = bench.service.resources.database, [typeids.new_id(), typeids.new_id()]
@@ -102,12 +134,18 @@ async def test_what_is_written_counts_once_and_only_under_the_latest_fence(bench
         ]
         assert (first.revision, first.fence + 1) == (second.revision, second.fence)
         assert await engine_repository.record(connection, [records[0]]) == frozenset()
+        await engine_repository.let_go(connection, transfer_id=transfer_id, fence=first.fence, seconds=0)
+        (row,) = await bench.service.rows("SELECT worker_id FROM transfers WHERE id = :id", id=transfer_id)
+        assert row.worker_id == workers[1]
         assert await engine_repository.record(connection, [records[1]]) == {transfer_id}
         assert await engine_repository.record(connection, [records[1]]) == {transfer_id}
     (row,) = await bench.service.rows("SELECT revision FROM transfers WHERE id = :id", id=transfer_id)
     assert row.revision == second.revision + 1
     async with running_engine(bench.service):
         await bench.ended(typeids.encode("tr", transfer_id))
+    (row,) = await bench.service.rows("SELECT fence, revision FROM transfers WHERE id = :id", id=transfer_id)
+    async with database.autocommit() as connection:
+        assert not await engine_repository.record(connection, [{**records[1], **row._mapping}]), "it has ended"
 
 
 async def test_an_orderly_stop_hears_out_what_is_in_flight(bench: Bench) -> None:
