@@ -39,6 +39,23 @@ async def test_a_slow_wallet_leaves_room_for_the_others(without_engine: Bench) -
     await bench.check()
 
 
+async def test_a_slow_source_leaves_room_for_the_others(without_engine: Bench) -> None:
+    """Twenty transfers from it are due longest, more than a look takes: what is due from another wallet is found all the same."""
+    bench = replace(without_engine, tenant=await without_engine.service.new_tenant(), places=[])
+    home, slow, quick = await bench.connect(home=True), await bench.connect(), await bench.connect()
+    await slow.system.arm("delay", operations=["put"], count=None, when="before", delay_ms=2500)
+    many = [await bench.begin(slow, home, amount="0.01") for _ in range(_SLOW)]
+    others = [await bench.begin(quick, home, amount="0.01") for _ in range(3)]
+    async with running_engine(bench.service, transfer_slots=8, wallet_writes_in_flight=2):
+        quickly = [await bench.ended(transfer_id) for transfer_id in others]
+        await slow.system.disarm()
+        ended = [await bench.ended(transfer_id) for transfer_id in many]
+    assert {transfer["status"] for transfer in [*ended, *quickly]} == {"completed"}
+    first = min(datetime.fromisoformat(transfer["ended_at"]) for transfer in ended)
+    assert max(datetime.fromisoformat(transfer["ended_at"]) for transfer in quickly) < first
+    await bench.check()
+
+
 async def test_what_found_no_room_is_taken_as_soon_as_there_is_some(
     without_engine: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
