@@ -1,6 +1,7 @@
 """Balances of one wallet: live and remembered, whole and partial, and what is shown when a wallet brings nothing."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -90,6 +91,48 @@ async def test_calls_at_once_ask_the_wallet_once(tenant: Tenant) -> None:
         shown = await asyncio.gather(*(_read(tenant.owner, made) for _ in range(10)))
         assert len(server.requests) == 1
         assert {told["data"][0]["ledger"] for told in shown} == {"250.00"}
+
+
+async def test_without_memory_nobody_is_served_by_what_another_began(
+    service: GatewayService, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks while the wallet answers somebody else may want to see what has just changed there."""
+    body, may_answer = b'{"data":[],"next_cursor":null}', asyncio.Event()
+    whole = answer(b"HTTP/1.1 200 .\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+
+    async def waits(peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await may_answer.wait()
+        await whole(peer, reader, writer)
+
+    flights, came = service.resources.balances._reader._flights, list[bool]()
+    run = flights.run
+
+    async def told(*asked: Any, join: bool) -> Any:
+        came.append(join)
+        if len(came) == 2:
+            may_answer.set()  # whoever waits for the first one does so in this same breath
+        return await run(*asked, join=join)
+
+    monkeypatch.setattr(flights, "run", told)
+    async with run_peer(waits) as peer:
+        made = await tenant.new_wallet(base_url=f"http://127.0.0.1:{peer.port}", balance_cache_seconds=0)
+        reads = await asyncio.gather(*(_read(tenant.owner, made) for _ in range(2)))
+        assert [read["partial"] for read in reads] == [False, False]
+        assert len(peer.requests) == 2
+
+
+async def test_what_is_older_than_an_hour_is_not_shown(
+    service: GatewayService, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the wallet brings nothing newer: by then it would mislead more than it tells."""
+    reader = service.resources.balances._reader
+    async with tenant.served_wallet(_wallet(), balance_cache_seconds=60) as (made, server):
+        await _read(tenant.owner, made)
+        server.keys = []
+        for hours, ledgers in ((0.999, ["250.00"]), (1.001, [])):
+            monkeypatch.setattr(reader, "_clock", lambda hours=hours: time.monotonic() + hours * 3600)
+            shown = await _read(tenant.owner, made)
+            assert ([row["ledger"] for row in shown["data"]], shown["partial"]) == (ledgers, True)
 
 
 async def test_a_changed_address_never_shows_what_the_one_before_said(tenant: Tenant) -> None:
