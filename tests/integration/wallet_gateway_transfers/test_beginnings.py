@@ -1,10 +1,14 @@
 """Transfers begin by a short way, on what was seen of their wallets before: whatever has changed since is noticed."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from shared import typeids
 from support.transfer_bench import Bench, Place
+from wallet_gateway.transfers import repository
 
 
 async def _code(bench: Bench, source: Place, target: Place) -> Any:
@@ -42,10 +46,36 @@ async def test_a_wallet_that_was_deleted_since_it_was_seen_is_unknown(bench: Ben
     assert await _code(bench, home, partner) == "unknown_wallet"
 
 
-async def test_each_transfer_has_its_audit_entry_and_its_own_answer(bench: Bench) -> None:
+async def _take_the_short_way(bench: Bench, source: Place, target: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin transfers until the wallets have told what they can do and are seen so; from then on no other way is open."""
+    assert [await _code(bench, source, target) for _ in range(4)] == [201] * 4
+    monkeypatch.delattr(repository, "insert")
+
+
+async def test_a_transfer_of_a_test_realm_stays_there(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begun by the short way as well: itself, its audit entry, and what it moves."""
+    tester = bench.of(replace(bench.tenant, owner=bench.tenant.tester))
+    home, partner = await tester.connect(home=True), await tester.connect()
+    await _take_the_short_way(tester, home, partner, monkeypatch)
+    transfer = await tester.move(home, partner)
+    assert transfer["status"] == "completed"
+    rows = await bench.service.rows(
+        "SELECT environment FROM transfers WHERE id = :id"
+        " UNION ALL SELECT environment FROM audit_entries WHERE action = 'transfer.created' AND target = :target"
+        " UNION ALL SELECT environment FROM journal WHERE transfer_id = :id",
+        id=typeids.decode("tr", transfer["id"]),
+        target=transfer["id"],
+    )
+    assert [row.environment for row in rows] == ["test"] * 4
+    await tester.check()
+
+
+async def test_each_transfer_has_its_audit_entry_and_its_own_answer(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Thirty at once, in as few statements as it takes: none is mistaken for another, and what is not well is told alone."""
     home, partner = await bench.connect(home=True), await bench.connect()
-    assert await _code(bench, home, partner) == 201
+    await _take_the_short_way(bench, home, partner, monkeypatch)
     amounts = [f"0.{number:02}" for number in range(1, 31)]
     answers = await asyncio.gather(
         *(bench.post(home, partner, amount=amount, metadata={"n": amount}, key=f"k-{amount}") for amount in amounts),
