@@ -22,6 +22,8 @@ async def test_the_target_has_its_money_and_the_hold_is_taken(bench: Bench) -> N
     assert (resolved["status"], resolved["failure"]) == ("completed", None)
     assert resolved["decision"]["evidence"] == "seen in the wallet's own ledger"
     assert [step["kind"] for step in resolved["steps"]] == ["hold", "credit", "commit"]
+    # The decision begins the commit, and leaves its call to a worker: nobody has to wonder whether it was made already.
+    assert [attempt["outcome"] for attempt in resolved["steps"][-1]["attempts"]] == ["definitive"]
     assert (await home.ledger(), await partner.ledger()) == (Decimal("90.00"), Decimal("110.00"))
 
 
@@ -71,7 +73,7 @@ async def test_a_decision_is_audited_with_its_evidence(bench: Bench) -> None:
 
 
 async def test_only_review_can_be_resolved(bench: Bench) -> None:
-    """A completed transfer, and one that is not there."""
+    """Not a completed transfer, nor one that is not there, nor anybody else's, of another environment too."""
     home, partner = await bench.connect(home=True), await bench.connect()
     transfer = await bench.move(home, partner)
     body = {"decision": "failed", "evidence": "x"}
@@ -79,9 +81,13 @@ async def test_only_review_can_be_resolved(bench: Bench) -> None:
     assert (done.status_code, done.json()["code"]) == (409, "transfer_not_in_review")
     missing = await bench.tenant.owner.post("/v1/transfers/tr_01j9zq3s8hf3mbq5w7t2k4v6xy/resolve", json=body)
     assert missing.status_code == 404
-    other = await bench.service.new_tenant()
-    foreign = await other.owner.post(f"/v1/transfers/{transfer['id']}/resolve", json=body)
-    assert (foreign.status_code, foreign.json()["detail"]) == (404, missing.json()["detail"])
+    reviewed = await _in_review(bench, home, partner, at="credit")
+    for stranger in ((await bench.service.new_tenant()).owner, bench.tenant.tester):
+        for transfer_id in (transfer["id"], reviewed):
+            foreign = await stranger.post(f"/v1/transfers/{transfer_id}/resolve", json=body)
+            assert (foreign.status_code, foreign.json()["detail"]) == (404, missing.json()["detail"])
+    assert (await bench.shown(reviewed))["status"] == "manual_review"
+    await bench.resolve(reviewed, "completed")
 
 
 async def test_every_decision_is_kept(bench: Bench) -> None:
