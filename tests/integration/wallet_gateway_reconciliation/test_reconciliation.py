@@ -56,6 +56,14 @@ async def test_a_transaction_that_only_the_wallet_knows(books: Books) -> None:
     assert (found["ours"], found["wallet_txn_id"] is not None) == (None, True)
 
 
+async def test_a_hold_that_only_the_wallet_knows(books: Books) -> None:
+    """Money that is held for nobody's order is missing to its owner: a break as well."""
+    _, partner = await _places(books)
+    await partner.system.caller.put("their-hold", owner_ref=OWNER, mode="hold", amount="5.00")
+    (found,) = (await books.reconcile(partner))["breaks"]
+    assert (found["kind"], found["step_id"], found["theirs"]["state"]) == ("unknown_to_us", "their-hold", "held")
+
+
 async def test_an_id_of_ours_hides_no_movement_at_another_wallet(books: Books) -> None:
     """We gave this order to another server; that this wallet shows a movement under its id is a break."""
     home, partner = await _places(books)
