@@ -41,3 +41,5 @@ def test_a_transfer_that_was_claimed_again_is_counted_under_each_fence() -> None
     crowd.enter(transfer_id, fence=2, wallet_id=WALLETS[0])
     crowd.leave(transfer_id, fence=1)
     assert crowd.counts() == {WALLETS[0]: 1}
+    crowd.leave(transfer_id, fence=2)
+    assert crowd.counts() == {}

@@ -1,0 +1,93 @@
+"""What a step asks of its wallet, which way its call takes, and in which order steps come where nobody says."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any, Final, cast
+from uuid import UUID
+
+import pytest
+
+from shared.access import Realm
+from shared.ewp.messages import TransferAnswer
+from wallet_gateway.external_wallets.access import WalletAccess
+from wallet_gateway.isolation.breaker import FAILURES_MAX
+from wallet_gateway.isolation.gate import Isolation
+from wallet_gateway.protocols.results import CallRecord, Definitive, ReadFailed
+from wallet_gateway.transfers.caller import StepCaller
+from wallet_gateway.transfers.orders import finding_of, order_of
+from wallet_gateway.transfers.plan import Shape, StepKind
+from wallet_gateway.transfers.resolution import Mode
+from wallet_gateway.transfers.shaping import Shaping
+from wallet_gateway.transfers.transfer import Account, StepRow, Transfer
+
+NOW: Final = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
+HOME, PARTNER = UUID(int=1), UUID(int=2)
+TRANSFER: Final = Transfer(
+    id=UUID("01a21663-27d7-7306-a2f3-48d855eeca8b"),
+    realm=Realm(tenant_id=UUID(int=3), environment="live"),
+    owner_ref="client-1",
+    source=Account(wallet_id=HOME, is_home=True, account="w1"),
+    target=Account(wallet_id=PARTNER, is_home=False, account="w2"),
+    amount=Decimal("10.00"),
+    currency="USD",
+    reference=None,
+    shape=Shape.HOLD_CREDIT_COMMIT,
+    created_at=NOW,
+)
+ANSWER: Final = TransferAnswer(
+    transfer_id="x", state="held", op="debit", amount=Decimal("10.00"), currency="USD", seq=1
+)
+CALL: Final = CallRecord(started_at=NOW, duration_ms=1.0)
+
+
+def _step(number: int, kind: StepKind) -> StepRow:
+    ends = NOW + timedelta(seconds=number)
+    return StepRow(number=number, kind=kind, mode=Mode.FENCE, wallet_id=HOME, endpoint={}, begun_at=NOW, not_after=ends)
+
+
+@pytest.mark.parametrize("kind", [StepKind.COMMIT, StepKind.RELEASE])
+def test_the_end_of_a_hold_is_about_the_hold(kind: StepKind) -> None:
+    """The very order that was given: its answer may still be `held`, which says nothing against the wallet."""
+    hold, end = _step(1, StepKind.HOLD), _step(2, kind)
+    assert order_of(TRANSFER, [hold, end], end) == order_of(TRANSFER, [hold], hold)
+
+
+def test_a_hold_that_will_end_is_known_by_its_answer() -> None:
+    """Whatever the wallet's document said of its holds."""
+    assert not finding_of(Definitive(answer=ANSWER, call=CALL)).hold_ends
+    ends = ANSWER.model_copy(update={"hold_expires_at": NOW})
+    assert finding_of(Definitive(answer=ends, call=CALL)).hold_ends
+
+
+@pytest.mark.parametrize(("is_unknown", "lane"), [(True, "resolve"), (False, "write")])
+async def test_only_what_must_be_resolved_goes_past_an_open_breaker(lane: str, *, is_unknown: bool) -> None:
+    """While it is open; afterwards all go the same way."""
+    isolation = Isolation()
+    caller = StepCaller(cast("WalletAccess", SimpleNamespace(isolation=isolation)))
+    journey: Any = SimpleNamespace(course=SimpleNamespace(outcome_is_unknown=is_unknown))
+    stored: Any = SimpleNamespace(wallet=SimpleNamespace(id=PARTNER))
+    assert caller._lane(journey, stored) == "write"
+    for _ in range(FAILURES_MAX):
+        async with isolation.admit(PARTNER, "write", wait_seconds=1) as ticket:
+            ticket.failed()
+    assert caller._lane(journey, stored) == lane
+
+
+async def test_a_source_without_a_document_is_debited_directly() -> None:
+    """It promises no holds, and none is counted on."""
+
+    class Silent:
+        async def capabilities(self, _stored: Any) -> Any:
+            raise ReadFailed("http_404", sent=True, call=replace(CALL, response_status=404))
+
+    class Book:
+        async def get(self, _realm: Realm, wallet_id: UUID) -> Any:
+            url = f"https://{wallet_id}.example"
+            wallet = SimpleNamespace(id=wallet_id, protocol="ewp/1", capabilities=None, base_url=url)
+            return SimpleNamespace(wallet=wallet)
+
+    parts: dict[str, Any] = {"book": Book(), "discovery": Silent()}
+    shaping = Shaping(**parts, review_after=timedelta(hours=24))
+    assert await shaping.shape_of(replace(TRANSFER, shape=None)) is Shape.DEBIT_CREDIT
