@@ -106,3 +106,18 @@ async def test_a_wrong_echo_is_quarantined_with_the_funds_held(
     assert len(transfer["steps"][-1]["attempts"]) == 1
     # What the wallet did is not known to the journal: undo it there, so that the bench's check is about the rest.
     await bench.resolve(transfer["id"], "completed" if call[2] != "hold" else "failed")
+
+
+async def test_nothing_is_sent_to_a_wallet_that_was_frozen_meanwhile(bench: Bench) -> None:
+    """It may have forgotten what it did: it is not even told once more, and what is held is let go of in time."""
+    home, partner = await bench.connect(home=True), await bench.connect(step_seconds=2)
+    await home.system.arm("delay", operations=["put"], when="after", delay_ms=1500)
+    transfer_id = await bench.begin(home, partner)
+    await bench.step_of(transfer_id, "hold")
+    await bench.freeze(partner)
+    transfer = await bench.ended(transfer_id)
+    assert transfer["status"] == "failed"
+    credit = transfer["steps"][1]
+    assert {(each["outcome"], each["code"]) for each in credit["attempts"]} == {("not_sent", "wallet_frozen")}
+    assert (await partner.system.caller.feed())["latest_seq"] == 0
+    assert await home.available() == Decimal("100.00")
