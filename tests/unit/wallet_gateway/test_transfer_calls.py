@@ -12,6 +12,8 @@ import pytest
 from shared.access import Realm
 from shared.ewp.messages import TransferAnswer
 from wallet_gateway.external_wallets.access import WalletAccess
+from wallet_gateway.external_wallets.availability import refuse_new_transfer
+from wallet_gateway.external_wallets.errors import WalletUnavailable
 from wallet_gateway.isolation.breaker import FAILURES_MAX
 from wallet_gateway.isolation.gate import Isolation
 from wallet_gateway.protocols.results import CallRecord, Definitive, ReadFailed
@@ -73,6 +75,18 @@ async def test_only_what_must_be_resolved_goes_past_an_open_breaker(lane: str, *
         async with isolation.admit(PARTNER, "write", wait_seconds=1) as ticket:
             ticket.failed()
     assert caller._lane(journey, stored) == lane
+
+
+@pytest.mark.parametrize(("here", "elsewhere", "header"), [(5.0, None, "5"), (5.0, 9, "9"), (5.0, 1, "5")])
+def test_a_breaker_of_this_process_refuses_new_transfers_as_well(
+    here: float, elsewhere: int | None, header: str
+) -> None:
+    """Before what it found out stands where other processes read it; whichever is open longer says when to come again."""
+    until = None if elsewhere is None else NOW + timedelta(seconds=elsewhere)
+    wallet: Any = SimpleNamespace(enabled=True, frozen=False, protocol="crm-v1", broken_until=until)
+    with pytest.raises(WalletUnavailable) as refused:
+        refuse_new_transfer(wallet, open_seconds=here, review_after=timedelta(hours=24), now=NOW)
+    assert refused.value.headers["Retry-After"] == header
 
 
 async def test_a_source_without_a_document_is_debited_directly() -> None:
