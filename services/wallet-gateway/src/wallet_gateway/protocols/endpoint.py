@@ -1,7 +1,7 @@
 """A wallet system as it is to be called: where, in which protocol, under which keys. Pure data; made by external_wallets."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
@@ -53,7 +53,7 @@ class Endpoint:
     wallet_id: UUID | None
     base_url: str
     protocol: Protocol = "ewp/1"
-    keys: Sequence[WalletKey] = field(repr=False)
+    keys: Sequence[WalletKey]
     """Newest first, never empty; each signs every request, so that a rotation can overlap."""
     response_signatures: ResponseSignatures = "optional"
     timeout_seconds: float = 10.0
