@@ -27,7 +27,6 @@ _STORE = text(
     ON CONFLICT (wallet_id, step_id) DO UPDATE SET
         seq = excluded.seq, state = excluded.state, op = excluded.op, amount = excluded.amount,
         currency = excluded.currency, wallet_txn_id = excluded.wallet_txn_id, read_at = now()
-    WHERE excluded.seq > feed_states.seq
     """
 )
 _MOVE_ON = text(
