@@ -103,5 +103,6 @@ async def test_a_source_without_a_document_is_debited_directly() -> None:
             return SimpleNamespace(wallet=wallet)
 
     parts: dict[str, Any] = {"book": Book(), "discovery": Silent()}
-    shaping = Shaping(**parts, review_after=timedelta(hours=24))
-    assert await shaping.shape_of(replace(TRANSFER, shape=None)) is Shape.DEBIT_CREDIT
+    shaping, asked = Shaping(**parts, review_after=timedelta(hours=24)), list[UUID]()
+    assert await shaping.shape_of(replace(TRANSFER, shape=None), waits_for=asked.append) is Shape.DEBIT_CREDIT
+    assert asked == [HOME, PARTNER]
