@@ -51,6 +51,19 @@ class Line(httpx2.AsyncBaseTransport):
         return answer
 
 
+@dataclass(slots=True)
+class Meanwhile(httpx2.AsyncBaseTransport):
+    """The way to the dispatcher on which another worker looks for events while a request is under way."""
+
+    inner: httpx2.AsyncBaseTransport
+    other: OutboxPublisher
+    published: list[int] = field(default_factory=list)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        self.published.append(await self.other.publish_due())
+        return await self.inner.handle_async_request(request)
+
+
 @pytest.fixture(scope="module")
 async def running(databases: Databases, valkey_url: str) -> AsyncIterator[Bench]:
     """Return a gateway without an engine, which would publish as well."""
@@ -230,9 +243,20 @@ async def test_an_event_that_is_refused_stops_no_other(
 
 async def test_two_workers_publish_each_event_once(bench: Bench, dispatcher: DispatcherService, told: Tenant) -> None:
     """What one has taken the other leaves alone."""
-    async with _outbox(bench.service, dispatcher) as (first, _), _outbox(bench.service, dispatcher) as (second, _):
+    async with _outbox(bench.service, dispatcher) as (first, line), _outbox(bench.service, dispatcher) as (second, _):
+        line.inner = meanwhile = Meanwhile(line.inner, second)
         await _write(bench.service, _transfer(told), COMPLETED)
-        assert await first.publish_due() + await second.publish_due() == 1
+        assert await first.publish_due() == 1
+    assert meanwhile.published == [0]
+
+
+async def test_an_event_reaches_its_own_tenant_alone(bench: Bench, dispatcher: DispatcherService, told: Tenant) -> None:
+    """Also where those of several are taken together."""
+    other = await dispatcher.new_tenant()
+    async with _outbox(bench.service, dispatcher) as (outbox, _):
+        mine, theirs = [await _write(bench.service, _transfer(each), COMPLETED) for each in (told, other)]
+        assert await outbox.publish_due() == 2
+    assert (await _events(told), await _events(other)) == ([mine], [theirs])
 
 
 async def test_a_key_without_the_scope_publishes_nothing(told: Tenant, dispatcher: DispatcherService) -> None:
