@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.ewp import messages
+from shared.ewp.fields import parse_time
 from shared.ewp.messages import MalformedAnswerError, MalformedRequestError, TransferAnswer, TransferOrder
 
 NO_DEADLINE = settings(deadline=None)  # the machine may be busy; time is not what these tests are about
@@ -166,6 +167,7 @@ def test_an_amount_that_is_no_text_of_its_form_is_refused(amount: bytes) -> None
         {"not_after": "2026-01-01T00:00:00.000"},
         {"not_after": "2026-13-01T00:00:00Z"},
         {"not_after": "2026-01-01 00:00:00Z"},
+        {"not_after": "2026-01-01T00:00:00.1234567890Z"},
         {"reference": "x" * 257},
         {"transfer_id": "tr_1.source.1"},
     ],
@@ -174,6 +176,12 @@ def test_what_is_no_order_is_refused(changes: dict[str, Any]) -> None:
     """Each with a pointer, and without the value in the text."""
     with pytest.raises(MalformedRequestError):
         messages.parse_order("tr_1.source.1", orjson.dumps({**ORDER, **changes}))
+
+
+def test_a_time_of_our_own_without_a_zone_is_none() -> None:
+    """It would be read as this machine's local time."""
+    with pytest.raises(ValueError, match="with a zone"):
+        parse_time(datetime.now(UTC).replace(tzinfo=None))
 
 
 @pytest.mark.parametrize("transfer_id", ["", ".", "..", "a/b", "a b", "a%2fb", "x" * 129, "\u00e4", "a\n"])

@@ -98,6 +98,13 @@ def test_what_the_form_cannot_say_is_not_written(amount: Decimal) -> None:
         format_amount(amount, 2)
 
 
+def test_an_amount_of_our_own_is_bounded_as_well() -> None:
+    """One that is put to its scale without having been text, as that of an order or an answer that we make."""
+    assert at_scale(Decimal(999999999999999999), 2) == Decimal("999999999999999999.00")
+    with pytest.raises(MalformedAmountError):
+        at_scale(Decimal("1E18"), 2)
+
+
 @pytest.mark.parametrize(("currency", "scale"), [("JPY", 0), ("USD", 2), ("BHD", 3), ("CLF", 4)])
 def test_scales_are_those_of_the_standard(currency: str, scale: int) -> None:
     """ISO 4217 says how many decimals a currency has."""
