@@ -17,6 +17,7 @@ AROUND_ROUTES = {
     "audit/forbidden.py",  # answers every refusal, and notes it for the credential's owner
     "oauth/documentation.py",  # what FastAPI cannot read from the code, for the document
     "oauth/error_form.py",  # gives problems under /oauth2/ the form of RFC 6749
+    "balances/quick_route.py",  # the class of the one route that reads a wallet's balances
     "faults/sending.py",  # faults of HTTP itself: cut connections, endless bodies
     "faults/strike.py",  # the answer that a fault gives instead of the true one
     "signed_calls/documents.py",  # how those routes stand in the document

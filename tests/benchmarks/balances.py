@@ -14,15 +14,19 @@ from benchmarks.stack import Stack
 from benchmarks.wallet_peer import OWNER_REF
 
 GOOD_WALLETS = 10
-_HUNG_SHARE = 5
-"""Of so many reads beside the measured ones, one asks the wallet that hangs."""
+_OTHER_SHARE = 5
+"""To so many measured reads comes one of another wallet, which hangs or does not: so both runs ask for the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wallets:
-    """What is read: balances of wallets that answer at once, and of one that never does; each live, by one key."""
+    """What is read: balances of wallets that answer at once, and of one that never does; each live, by one key.
+
+    ``other`` answers as well, and is not measured.
+    """
 
     good: Sequence[str]
+    other: str
     hung: str
     owner_key: str
 
@@ -38,33 +42,35 @@ async def bench_wallets(stack: Stack) -> AsyncIterator[Wallets]:
         base_url = f"http://127.0.0.1:{int(await peer.stdout.readline())}"
         _, owner_key = await stack.new_tenant("balances")
         good = [await _register(stack, owner_key, f"{base_url}/w{number}") for number in range(GOOD_WALLETS)]
-        yield Wallets(good=good, hung=await _register(stack, owner_key, f"{base_url}/hang"), owner_key=owner_key)
+        other, hung = [await _register(stack, owner_key, f"{base_url}/{name}") for name in ("other", "hang")]
+        yield Wallets(good=good, other=other, hung=hung, owner_key=owner_key)
     finally:
         peer.terminate()
         await peer.wait()
 
 
 async def reads(wallets: Wallets, *, per_second: int, seconds: int, with_hung: bool = False) -> dict[str, float]:
-    """Read on a fixed schedule; latency from the scheduled time to the last byte, of the wallets that answer alone."""
+    """Read on a fixed schedule; latency from the scheduled time to the last byte, of the measured wallets alone."""
     latencies: list[float] = []
     async with aiohttp.ClientSession(
         headers={"x-api-key": wallets.owner_key}, connector=aiohttp.TCPConnector(limit=0)
     ) as session:
         tasks = [asyncio.create_task(_read(session, url, time.perf_counter(), [])) for url in wallets.good]
         await asyncio.gather(*tasks)
-        tasks, hung = [], []
+        tasks, beside = [], []
         start = time.perf_counter() + 0.1
         for number in range(per_second * seconds):
             scheduled = start + number / per_second
             await asyncio.sleep(max(0.0, scheduled - time.perf_counter()))
             url = wallets.good[number % len(wallets.good)]
             tasks.append(asyncio.create_task(_read(session, url, scheduled, latencies)))
-            if with_hung and number % _HUNG_SHARE == 0:
-                hung.append(asyncio.create_task(_read(session, wallets.hung, scheduled, [])))
+            if number % _OTHER_SHARE == 0:
+                url = wallets.hung if with_hung else wallets.other
+                beside.append(asyncio.create_task(_read(session, url, scheduled, [])))
         await asyncio.gather(*tasks)
-        for task in hung:
+        for task in beside:
             task.cancel()
-        await asyncio.gather(*hung, return_exceptions=True)
+        await asyncio.gather(*beside, return_exceptions=True)
     latencies.sort()
     return {
         "p50_ms": latencies[len(latencies) // 2],

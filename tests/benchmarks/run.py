@@ -38,8 +38,8 @@ BENCHMARKS = {
     "publish_batch": "POST /v1/events with a hundred",
     "hanging": "latency over 100 webhooks, without (baseline_100) and with one that hangs",
     "million": "both, before and while a dead webhook has 1 000 000 pending (--quick: 100 000)",
-    "balances": "reads of balances, without and with a wallet that hangs",
-    "transfers": "transfers between two wallets: as fast as they go, 150 a second, and beside one that hangs",
+    "balances": "reads of balances, beside those of another wallet, which answers (balances) or hangs (balances_hung)",
+    "transfers": "transfers between two wallets: as fast as they go, 150 a second, and beside a third that answers or hangs",
 }
 VERIFY = "verify"
 """Stands for all whose name begins so."""
@@ -210,15 +210,16 @@ async def _run_transfers(
         measures: dict[str, Measure] = {
             "transfers": lambda: transfers.transfers(stack, pair, per_second=None, count=count),
             "transfers_150": lambda: transfers.transfers(stack, pair, per_second=150, count=count),
-            "transfers_calm": lambda: transfers.transfers(stack, pair, per_second=_CALM, count=count // 4),
         }
         await _run(console, results, measures)
+
+        def calm(beside: transfers.Beside) -> Measure:
+            return lambda: transfers.transfers(stack, pair, per_second=_CALM, count=count // 4, beside=beside)
+
+        third = await transfers.third_wallet(stack, pair, per_second=_CALM // 5)
+        await _run(console, results, {"transfers_calm": calm(third)})
         async with transfers.hung_wallet(stack, pair, per_second=_CALM // 5) as hung:
-
-            async def beside() -> dict[str, float]:
-                return await transfers.transfers(stack, pair, per_second=_CALM, count=count // 4, beside_hung=hung)
-
-            await _run(console, results, {"transfers_hung": beside})
+            await _run(console, results, {"transfers_hung": calm(hung)})
 
 
 def _print(console: Console, results: dict[str, list[dict[str, float]]]) -> None:

@@ -22,13 +22,25 @@ def recorded_statements(database: Database, *, of_this_task: bool = False) -> It
     mark = object()
     token = _recorded_here.set(mark)
 
-    def record(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+    def note(statement: str) -> None:
         if not of_this_task or _recorded_here.get() is mark:
             statements.append(statement)
 
+    def record(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        note(statement)
+
+    read = database.read
+
+    async def noted_read(statement: str, *values: object) -> Any:
+        note(statement)
+        return await read(statement, *values)
+
     event.listen(database.engine.sync_engine, "before_cursor_execute", record)
+    # What the driver runs by itself passes no cursor of SQLAlchemy's.
+    database.read = noted_read  # type: ignore[method-assign]  # the one way to see them
     try:
         yield statements
     finally:
         event.remove(database.engine.sync_engine, "before_cursor_execute", record)
+        database.read = read  # type: ignore[method-assign]  # as above
         _recorded_here.reset(token)

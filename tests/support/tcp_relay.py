@@ -1,4 +1,4 @@
-"""A relay before a server: it can be shut, so that connections are refused while the server runs on. Ports of loopback only."""
+"""A relay before a server: shut it, and connections are refused; hold it, and nothing answers. Ports of loopback only."""
 
 import asyncio
 import ssl
@@ -20,9 +20,19 @@ class TcpRelay:
     _server: asyncio.Server | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    _passing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def hold(self) -> None:
+        """Take connections and what they send, and pass nothing on."""
+        self._passing.clear()
+
+    def go_on(self) -> None:
+        """Pass on what was held, and what comes."""
+        self._passing.set()
 
     async def open(self) -> None:
         """Listen."""
+        self._passing.set()
         self._server = await asyncio.start_server(self._serve, LOOPBACK, self.port, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -45,7 +55,7 @@ class TcpRelay:
             there, onward = await asyncio.open_connection(LOOPBACK, self.target_port)
             self._writers |= {writer, onward}
             try:
-                await asyncio.gather(_pump(reader, onward), _pump(there, writer))
+                await asyncio.gather(self._pump(reader, onward), self._pump(there, writer))
             finally:
                 self._writers -= {writer, onward}
                 onward.transport.abort()
@@ -55,15 +65,15 @@ class TcpRelay:
             writer.transport.abort()
             self._tasks.discard(task)
 
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(_READ_BYTES):
-        writer.write(data)
-        await writer.drain()
-    if writer.can_write_eof():
-        writer.write_eof()
-    else:
-        writer.close()  # TLS ends both ways at once
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(_READ_BYTES):
+            await self._passing.wait()
+            writer.write(data)
+            await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()
+        else:
+            writer.close()  # TLS ends both ways at once
 
 
 @asynccontextmanager

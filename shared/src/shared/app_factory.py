@@ -19,6 +19,7 @@ from starlette.routing import Match
 
 from shared import openapi
 from shared.access.dependencies import key_limiter_of
+from shared.cycle_collector import collecting_rarely
 from shared.database import Database
 from shared.problems import (
     PROBLEM_MEDIA_TYPE,
@@ -71,7 +72,8 @@ def create_service_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_resources(registry) as resources:
             app.state.resources = resources
-            yield
+            with collecting_rarely():
+                yield
 
     app: FastAPI = FastAPIOffline(
         title=f"Causeway {title}",

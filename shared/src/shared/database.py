@@ -5,10 +5,11 @@ response was sent, hence ``scope="function"``. Used by every service.
 """
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, TypeVar
 
+import asyncpg
 import orjson
 from fastapi import Depends, Request
 from sqlalchemy import event, text
@@ -119,6 +120,20 @@ class Database:
         """Open a connection on which each statement is its own transaction: one round trip instead of three."""
         async with self._autocommit_engine.connect() as connection:
             yield connection
+
+    async def read(self, statement: str, *values: object) -> Sequence[Mapping[str, Any]]:
+        """Return the rows of a reading statement, its own transaction, with ``values`` in place of ``$1``, ``$2`` and so on.
+
+        The driver runs it by itself, in half the time: for the hottest reads alone. Raises what the other ways raise.
+        """
+        async with self._autocommit_engine.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            try:
+                rows: Sequence[Mapping[str, Any]] = await driver.fetch(statement, *values)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+                gone = driver.is_closed()
+                raise DBAPIError(statement, None, exc, hide_parameters=True, connection_invalidated=gone) from exc
+            return rows
 
     async def check(self) -> None:
         """Raise if the server does not answer; for readiness."""

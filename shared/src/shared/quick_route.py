@@ -1,4 +1,4 @@
-"""A shorter way for well-formed calls of a hot route. Used by credentials (verify) and wallet-gateway (begin a transfer).
+"""A shorter way for well-formed calls of a hot route. Used by credentials (verify) and wallet-gateway (transfers, balances).
 
 FastAPI's own way through dependencies and generic parsing takes longer than all the rest of such a call. The shorter one takes
 the same steps by hand, in the same order: who calls, whether the call is known, and only then the body. Whatever is not plainly
@@ -13,11 +13,11 @@ from pydantic import BaseModel, ValidationError
 from starlette.types import Message
 
 from shared import strict_json
-from shared.request_body import StrictRequest, StrictRoute
+from shared.request_body import StrictRequest, StrictRoute, has_body
 
 
 class QuickRoute(StrictRoute):
-    """The route of an endpoint that takes a JSON body and no query. A service says which, who may call, and how to answer."""
+    """The base of the two below. A service says which route, who may call, and how to answer."""
 
     MODEL: ClassVar[type[BaseModel]]
     CALLER: ClassVar[Any]
@@ -27,8 +27,12 @@ class QuickRoute(StrictRoute):
         """Tell whether this route, of all that have this class, has the shorter way."""
         return True
 
+    async def well_formed(self, call: StrictRequest) -> Any:
+        """Return what a well-formed call wants; None for any other."""
+        raise NotImplementedError
+
     async def answer(self, call: StrictRequest, wanted: Any, caller: Any) -> Response:
-        """Answer a well-formed call: ``wanted`` is its MODEL, ``caller`` what CALLER returned."""
+        """Answer a well-formed call: ``wanted`` is what ``well_formed`` returned, ``caller`` what CALLER did."""
         raise NotImplementedError
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -42,22 +46,46 @@ class QuickRoute(StrictRoute):
             call = StrictRequest(request.scope, request.receive)
             call.authentication = authenticate
             caller = await authenticate(call)
-            if request.scope["query_string"]:
-                return await handle_wholly(request)
-            body = await call.body()
-            wanted = self._well_formed(call, body)
-            if wanted is None:
-                return await handle_wholly(Request(request.scope, _again(body)))
-            return await self.answer(call, wanted, caller)
+            wanted = await self.well_formed(call)
+            if wanted is not None:
+                return await self.answer(call, wanted, caller)
+            return await handle_wholly(
+                Request(request.scope, _again(call.taken)) if call.taken is not None else request
+            )
 
         return handle
 
-    def _well_formed(self, request: Request, body: bytes) -> BaseModel | None:
-        if request.headers.get("content-type") != "application/json":
+
+class QuickBodyRoute(QuickRoute):
+    """For an endpoint that takes a JSON body, a MODEL, and no query."""
+
+    async def well_formed(self, call: StrictRequest) -> Any:
+        """Return the body as the MODEL; it is read only where the call has no query."""
+        if call.scope["query_string"]:
+            return None
+        body = await call.body()
+        if call.headers.get("content-type") != "application/json":
             return None
         try:
             return self.MODEL.model_validate(strict_json.loads(body))
         except (strict_json.MalformedJsonError, ValidationError):
+            return None
+
+
+class QuickQueryRoute(QuickRoute):
+    """For an endpoint that takes its query as a MODEL, and no body."""
+
+    async def well_formed(self, call: StrictRequest) -> Any:
+        """Return the query as the MODEL."""
+        if has_body(call):
+            return None
+        asked = call.query_params.multi_items()
+        fields = dict(asked)
+        if len(fields) != len(asked):
+            return None
+        try:
+            return self.MODEL.model_validate(fields)
+        except ValidationError:
             return None
 
 

@@ -127,6 +127,11 @@ class StrictRequest(Request):
             self.state.authenticated = {}
             await self.authentication(self)
 
+    @property
+    def taken(self) -> bytes | None:
+        """Return the body if it was read."""
+        return getattr(self, "_body", None)
+
     async def body(self) -> bytes:
         if not hasattr(self, "_body"):
             self._body = await read_body(self, bytes_max=BODY_BYTES_MAX)

@@ -5,7 +5,6 @@ without Valkey, and the arq part is started again until it is back. SIGTERM stop
 """
 
 import asyncio
-import gc
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -22,6 +21,7 @@ from arq.worker import Function
 from prometheus_client import CollectorRegistry, start_http_server
 from redis.exceptions import RedisError
 
+from shared.cycle_collector import collecting_rarely
 from shared.heartbeat import beat
 from shared.settings import ServiceSettings
 from shared.telemetry import configure_logging, new_registry
@@ -33,7 +33,6 @@ STOP_DEADLINE_SECONDS = 8.0
 _ARQ_RETRY_SECONDS = 1.0
 _ARQ_POLL_SECONDS = 1.0
 _ARQ_CLOSE_SECONDS = 2.0
-_YOUNG_OBJECTS = 20_000
 
 Opened = TypeVar("Opened")
 
@@ -85,9 +84,9 @@ async def _run(plan: WorkerPlan[Opened]) -> None:
             tasks.append(asyncio.create_task(engine.run(), name="engine"))
         if plan.settings.heartbeat_file is not None:
             tasks.append(asyncio.create_task(beat(plan.settings.heartbeat_file), name="heartbeat"))
-        _collect_rarely()
-        log.info("worker.started")
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        with collecting_rarely():
+            log.info("worker.started")
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         failed = next((task for task in done if task.get_name() != "signal"), None)
         log.info("worker.stopping")
         await _stop(engine, tasks)
@@ -95,16 +94,6 @@ async def _run(plan: WorkerPlan[Opened]) -> None:
             await failed
             raise RuntimeError(f"the {failed.get_name()} part of the worker ended by itself")
     log.info("worker.stopped")
-
-
-def _collect_rarely() -> None:
-    """Let the collector of cycles look at what is new alone, and after so many objects that a batch of work is none of them.
-
-    What is here by now stays until the process ends, and hardly anything that work makes is part of a cycle.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS)
 
 
 @asynccontextmanager

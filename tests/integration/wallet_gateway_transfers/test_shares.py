@@ -8,6 +8,7 @@ from datetime import datetime
 import pytest
 
 from support.databases import Databases
+from support.tcp_relay import tcp_relay
 from support.transfer_bench import Bench, running_engine, transfer_bench
 from wallet_gateway.transfers import engine
 
@@ -36,6 +37,24 @@ async def test_a_slow_wallet_leaves_room_for_the_others(without_engine: Bench) -
     assert {transfer["status"] for transfer in [*ended, *others]} == {"completed"}
     first = min(datetime.fromisoformat(transfer["ended_at"]) for transfer in ended)
     assert max(datetime.fromisoformat(transfer["ended_at"]) for transfer in others) < first
+    await bench.check()
+
+
+async def test_a_wallet_that_does_not_say_what_it_can_do_leaves_room_for_the_others(without_engine: Bench) -> None:
+    """Transfers wait for its answer, and stand at that wallet meanwhile, not at their source: of home there is room."""
+    bench = replace(without_engine, tenant=await without_engine.service.new_tenant(), places=[])
+    async with tcp_relay(int(bench.reference.url.rpartition(":")[2])) as relay:
+        home, quick = await bench.connect(home=True), await bench.connect()
+        silent = await bench.connect(base_url=f"http://127.0.0.1:{relay.port}")
+        relay.hold()
+        async with running_engine(bench.service, wallet_writes_in_flight=2):
+            many = [await bench.begin(home, silent, amount="0.01") for _ in range(8)]
+            others = [await bench.move(home, quick, amount="0.01") for _ in range(3)]
+            still = [(await bench.shown(transfer_id))["steps"] for transfer_id in many]
+            relay.go_on()
+            ended = [await bench.ended(transfer_id) for transfer_id in many]
+    assert still == [[]] * len(many)
+    assert {transfer["status"] for transfer in [*ended, *others]} == {"completed"}
     await bench.check()
 
 

@@ -6,14 +6,14 @@ from fastapi import Response
 
 from credentials.verification.schemas import VerifyRequest
 from shared.access import require_platform
-from shared.quick_route import QuickRoute
+from shared.quick_route import QuickBodyRoute
 from shared.request_body import StrictRequest
 
 VERIFIER = require_platform("credentials:verify")
 """The dependency of the question: its caller."""
 
 
-class QuestionRoute(QuickRoute):
+class QuestionRoute(QuickBodyRoute):
     """The route of an endpoint that takes ``(request, asked, caller)``."""
 
     MODEL = VerifyRequest

@@ -2,36 +2,38 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Response
 
-from shared.access import Caller, require
+from shared.access import Caller
 from shared.ewp.fields import Ref
 from shared.problems import NotFound, problem_responses
-from shared.request_body import StrictRoute
 from wallet_gateway.balances import schemas
+from wallet_gateway.balances.quick_route import READER, BalancesRoute
 from wallet_gateway.external_wallets.errors import WalletDisabled
 from wallet_gateway.external_wallets.schemas import WalletIdInPath
 from wallet_gateway.resources import GatewayResources, gateway_resources
 
-router = APIRouter(prefix="/v1", tags=["balances"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1", tags=["balances"], route_class=BalancesRoute)
 
-Reader = Annotated[Caller, require("balances:read")]
+Reader = Annotated[Caller, READER]
 Resources = Annotated[GatewayResources, Depends(gateway_resources)]
 
 
 @router.get(
     "/external-wallets/{wallet_id}/balances",
+    response_model=schemas.BalancesOut,
     responses=problem_responses(NotFound, WalletDisabled),
     summary="A client's balances at one wallet",
 )
 async def wallet_balances(
     wallet_id: WalletIdInPath, caller: Reader, resources: Resources, query: Annotated[schemas.BalanceQueryIn, Query()]
-) -> schemas.BalancesOut:
+) -> Response:
     """Live, or remembered for the wallet's `balance_cache_seconds`: each says how old it is.
 
     When the wallet brings nothing, what is remembered is shown with `partial` and the fault in `errors`.
     """
-    return await resources.balances.of_wallet(caller.realm, wallet_id, query)
+    shown = await resources.balances.of_wallet(caller.realm, wallet_id, query)
+    return Response(shown.model_dump_json(), media_type="application/json")
 
 
 @router.get(

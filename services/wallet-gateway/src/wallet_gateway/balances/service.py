@@ -31,8 +31,7 @@ class Balances:
 
     async def of_wallet(self, realm: Realm, wallet_id: UUID, query: schemas.BalanceQueryIn) -> schemas.BalancesOut:
         """Return a client's balances at one wallet; raises NotFound, WalletDisabled."""
-        async with self._database.autocommit() as connection:
-            stored = await repository.load_endpoint(connection, realm=realm, wallet=wallet_id)
+        stored = await repository.read_endpoint(self._database, realm=realm, wallet_id=wallet_id)
         refuse_balances(stored.wallet)
         read = await self._reader.read(
             stored,

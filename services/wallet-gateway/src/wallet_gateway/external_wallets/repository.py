@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from shared.access import Realm
+from shared.database import Database
 from shared.problems import NotFound
 
 Lock = Literal["KEY SHARE", "NO KEY UPDATE", "UPDATE"]
@@ -33,6 +34,9 @@ _WITH_KEYS = f"""
     FROM external_wallets LEFT JOIN wallet_keys AS keys
         ON keys.wallet_id = external_wallets.id AND (keys.expires_at IS NULL OR keys.expires_at > now())
     """  # noqa: S608 - names are ours
+_ONE_WITH_KEYS = f"""{_WITH_KEYS} WHERE external_wallets.id = $1 AND tenant_id = $2 AND environment = $3
+    AND deleted_at IS NULL ORDER BY keys.id DESC
+    """
 _KEY_NAMES = ("id", "sealed_secret", "created_at", "expires_at")
 _JSON = frozenset({"transfer_call", "metadata", "capabilities"})
 _CHANGEABLE = frozenset(
@@ -121,6 +125,14 @@ async def load_endpoint(
     )
     values = {**_realm(realm), **({} if wallet == "home" else {"id": wallet})}
     loaded = _stored((await session.execute(statement, values)).mappings())
+    if not loaded:
+        raise NotFound
+    return loaded[0]
+
+
+async def read_endpoint(database: Database, *, realm: Realm, wallet_id: UUID) -> StoredWallet:
+    """Return what ``load_endpoint`` does of a wallet that is not deleted, in half the time; raises NotFound."""
+    loaded = _stored(await database.read(_ONE_WITH_KEYS, wallet_id, realm.tenant_id, realm.environment))
     if not loaded:
         raise NotFound
     return loaded[0]
@@ -239,41 +251,7 @@ async def count_locked(session: AsyncSession, *, realm: Realm) -> int:
     return count
 
 
-async def insert_key(session: AsyncSession, *, key_id: UUID, wallet_id: UUID, sealed_secret: bytes) -> datetime:
-    """Add a key that does not end; returns when it was made."""
-    statement = text(
-        "INSERT INTO wallet_keys (id, wallet_id, sealed_secret) VALUES (:id, :wallet_id, :sealed_secret)"
-        " RETURNING created_at"
-    )
-    values = {"id": key_id, "wallet_id": wallet_id, "sealed_secret": sealed_secret}
-    created_at: datetime = (await session.execute(statement, values)).scalar_one()
-    return created_at
-
-
-async def active_keys(session: AsyncSession, *, wallet_id: UUID) -> Sequence[SealedKey]:
-    """Return the keys that sign now, newest first."""
-    statement = text(
-        "SELECT id, wallet_id, sealed_secret, created_at, expires_at FROM wallet_keys"
-        " WHERE wallet_id = :wallet_id AND (expires_at IS NULL OR expires_at > now()) ORDER BY id DESC"
-    )
-    return [SealedKey(**row._mapping) for row in await session.execute(statement, {"wallet_id": wallet_id})]
-
-
-async def expire_keys(session: AsyncSession, *, wallet_id: UUID, overlap_seconds: int) -> datetime:
-    """Let the keys that sign now end after the overlap, never later than they would have; drop ended ones."""
-    await session.execute(
-        text("DELETE FROM wallet_keys WHERE wallet_id = :wallet_id AND expires_at <= now()"), {"wallet_id": wallet_id}
-    )
-    statement = text(
-        "UPDATE wallet_keys SET expires_at = LEAST(expires_at, now() + make_interval(secs => :overlap_seconds))"
-        " WHERE wallet_id = :wallet_id RETURNING expires_at"
-    )
-    values = {"wallet_id": wallet_id, "overlap_seconds": overlap_seconds}
-    ends: list[datetime] = list((await session.execute(statement, values)).scalars())
-    return max(ends)
-
-
-def _stored(rows: Iterable[RowMapping]) -> list[StoredWallet]:
+def _stored(rows: Iterable[Mapping[str, Any] | RowMapping]) -> list[StoredWallet]:
     """Gather the rows of ``_WITH_KEYS``: one for each key, or one where a wallet has none."""
     stored: dict[UUID, StoredWallet] = {}
     for row in rows:

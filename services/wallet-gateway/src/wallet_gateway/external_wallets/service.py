@@ -13,7 +13,7 @@ from shared.access import Caller, Realm
 from shared.audit_entries import repository as audit_entries
 from shared.egress import AddressPolicy
 from shared.problems import NotFound, ValidationFailed
-from wallet_gateway.external_wallets import repository, usage_repository
+from wallet_gateway.external_wallets import repository, usage_repository, wallet_keys_repository
 from wallet_gateway.external_wallets.base_url import check_base_url
 from wallet_gateway.external_wallets.errors import (
     TooManyKeys,
@@ -156,7 +156,7 @@ class ExternalWallets:
     async def reveal_key(self, session: AsyncSession, caller: Caller, wallet: WalletRef) -> RevealedKey:
         """Show the newest API key; audited. Raises NotFound."""
         found = await self.get(session, caller.realm, wallet)
-        newest, *older = await repository.active_keys(session, wallet_id=found.id)
+        newest, *older = await wallet_keys_repository.active_keys(session, wallet_id=found.id)
         await audit(session, caller, "wallet.api_key_revealed", found, {"api_key_id": _key_id(newest.id)})
         return RevealedKey(
             api_key=self._endpoints.unseal(newest, tenant_id=found.tenant_id).get_secret_value(),
@@ -177,10 +177,12 @@ class ExternalWallets:
     ) -> RevealedKey:
         """Replace the API key of a locked wallet. Raises ApiKeyMalformed, TooManyKeys, WalletRegisteredTwice."""
         text = key_text_of(wanted.api_key, protocol=wallet.protocol)
-        signing = len(await repository.active_keys(session, wallet_id=wallet.id))
+        signing = len(await wallet_keys_repository.active_keys(session, wallet_id=wallet.id))
         if wanted.overlap_seconds and signing >= KEYS_MAX:
             raise TooManyKeys
-        ends = await repository.expire_keys(session, wallet_id=wallet.id, overlap_seconds=wanted.overlap_seconds)
+        ends = await wallet_keys_repository.expire_keys(
+            session, wallet_id=wallet.id, overlap_seconds=wanted.overlap_seconds
+        )
         rotated = await self.add_key(session, wallet, text)
         assert rotated.key_id is not None
         await self._refuse_twin(session, rotated, rotated.base_url)
@@ -194,12 +196,14 @@ class ExternalWallets:
         """Seal and keep a key as the wallet's newest; returns the wallet with it."""
         key_id = typeids.new_id()
         sealed = self._endpoints.seal(text, tenant_id=wallet.tenant_id, key_id=key_id)
-        made_at = await repository.insert_key(session, key_id=key_id, wallet_id=wallet.id, sealed_secret=sealed)
+        made_at = await wallet_keys_repository.insert_key(
+            session, key_id=key_id, wallet_id=wallet.id, sealed_secret=sealed
+        )
         return replace(wallet, key_id=key_id, updated_at=made_at)
 
     async def key_text(self, session: AsyncSession, wallet: Wallet) -> str:
         """Return the newest key in clear, for comparing; whoever shows it must audit it."""
-        newest, *_ = await repository.active_keys(session, wallet_id=wallet.id)
+        newest, *_ = await wallet_keys_repository.active_keys(session, wallet_id=wallet.id)
         return self._endpoints.unseal(newest, tenant_id=wallet.tenant_id).get_secret_value()
 
     async def _make(
@@ -223,7 +227,9 @@ class ExternalWallets:
         beside = [each for each in stored if each.wallet.id != wallet.id and canonical(each.wallet.base_url) == here]
         if not beside:
             return
-        own = {self._text(key, wallet) for key in await repository.active_keys(session, wallet_id=wallet.id)}
+        own = {
+            self._text(key, wallet) for key in await wallet_keys_repository.active_keys(session, wallet_id=wallet.id)
+        }
         if any(self._text(key, wallet) in own for each in beside for key in each.keys):
             raise WalletRegisteredTwice
 

@@ -1,7 +1,8 @@
 """How many of a worker's transfers are at each wallet: none gets more of the worker than its share.
 
-A transfer is at the wallet of its step under way; one that has not begun is at its source. Of a wallet whose share is used up
-nothing more is claimed, from there or to there, so that wallets which take long, or never answer, leave room for the others.
+A transfer is at the wallet of its step under way; one that has not begun is at its source, or at the wallet that is asked for it
+what it can do. Of a wallet whose share is used up nothing more is claimed, from there or to there, so that wallets which take
+long, or never answer, leave room for the others.
 """
 
 from collections import Counter
@@ -20,7 +21,7 @@ class Crowd:
     _counts: Counter[UUID] = field(default_factory=Counter)
     _used_up: set[UUID] = field(default_factory=set)
 
-    def enter(self, transfer_id: UUID, *, fence: int, wallet_id: UUID) -> None:
+    def enter(self, transfer_id: UUID, fence: int, wallet_id: UUID) -> None:
         """Put a transfer, under its fence, where it is; from where it was, if it was anywhere."""
         before = self._at.get((transfer_id, fence))
         if before == wallet_id:

@@ -6,7 +6,7 @@ from fastapi import Response
 
 from shared.access import require
 from shared.idempotency import idempotency_key_of
-from shared.quick_route import QuickRoute
+from shared.quick_route import QuickBodyRoute
 from shared.request_body import StrictRequest
 from wallet_gateway.resources import gateway_resources
 from wallet_gateway.transfers.schemas import TransferIn, WaitQuery
@@ -15,7 +15,7 @@ CREATOR = require("transfers:create")
 """The dependency of the call: its caller."""
 
 
-class BeginningRoute(QuickRoute):
+class BeginningRoute(QuickBodyRoute):
     """The route of an endpoint that takes ``body``, ``caller``, ``resources``, ``idempotency_key`` and ``query``."""
 
     MODEL = TransferIn

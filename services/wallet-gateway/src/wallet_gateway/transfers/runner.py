@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -51,7 +52,8 @@ class Runner:
 
     async def run(self, claimed: Claimed) -> None:
         """Carry out moves until the transfer ends or has to wait, or until another worker has it."""
-        shape = claimed.transfer.shape or await self.shaping.shape_of(claimed.transfer)
+        stands_at = partial(self.crowd.enter, claimed.transfer.id, claimed.fence)
+        shape = claimed.transfer.shape or await self.shaping.shape_of(claimed.transfer, waits_for=stands_at)
         if isinstance(shape, Unshaped):
             await self._wait_unshaped(claimed, shape)
             return
@@ -69,7 +71,7 @@ class Runner:
                 log.info("transfer.fenced_off", transfer_id=typeids.encode("tr", journey.transfer.id))
                 return
             if move.begun:
-                self.crowd.enter(journey.transfer.id, fence=journey.fence, wallet_id=journey.step.wallet_id)
+                stands_at(journey.step.wallet_id)
             _log(journey, move, heard)
             if not record["keeps"]:
                 self._leave(journey, move)

@@ -44,15 +44,20 @@ class Shaping:
         self._discovery = discovery
         self._asking: dict[UUID, asyncio.Task[WellKnown]] = {}
 
-    async def shape_of(self, transfer: Transfer) -> Shape | Unshaped:
-        """Return the order for a transfer that has none yet; asks each wallet at most once."""
+    async def shape_of(self, transfer: Transfer, *, waits_for: Callable[[UUID], None]) -> Shape | Unshaped:
+        """Return the order for a transfer that has none yet; asks each wallet at most once.
+
+        ``waits_for`` is told of each wallet before it is asked: while one does not answer, the transfer stands there.
+        """
         stored = await self._book.get(transfer.realm, transfer.source.wallet_id)
+        waits_for(transfer.source.wallet_id)
         try:
             source = await self._described(stored)
         except (NotAdmitted, ReadFailed) as refusal:
             return self._unshaped(transfer, stored, code=refusal.code)
         other = await self._book.get(transfer.realm, transfer.target.wallet_id)
         silent: str | None = None
+        waits_for(transfer.target.wallet_id)
         try:
             target = await self._described(other)
         except (NotAdmitted, ReadFailed) as refusal:
