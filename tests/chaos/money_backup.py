@@ -15,6 +15,11 @@ from shared import typeids
 
 T = TypeVar("T")
 
+DATABASE_IS_AWAY = (
+    *(OSError, TimeoutError, httpx2.HTTPError, asyncpg.PostgresError, asyncpg.InterfaceError),
+    # Of a connection that ended between two messages.
+    asyncpg.InternalClientError,
+)
 _LOST_MAX = 8
 _STRAY_SECONDS = 2.0
 _POLL_SECONDS = 0.2
@@ -149,5 +154,5 @@ async def until_read(call: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await call()
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, httpx2.HTTPError):
+        except DATABASE_IS_AWAY:
             await asyncio.sleep(_POLL_SECONDS)

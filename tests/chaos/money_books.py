@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import asyncpg
 
-from chaos.money_wallets import SYSTEMS, System, first_money
+from chaos.money_crowds import Crowd, Paid, judge_crowd
+from chaos.money_wallets import CROWD_ACCOUNTS, CROWD_MONEY, SYSTEMS, System, first_money
 from shared import typeids
 from support.stack import StackProcess
 from wallet_gateway.transfers.plan import StepKind, order_id
@@ -36,6 +37,8 @@ class Told:
     currency: str
     due: bool
     decided: bool
+    failure: str | None
+    """Its code."""
     orders: Mapping[str, str]
     """The wallets' ids of its debit, credit and refund."""
 
@@ -59,6 +62,10 @@ class Books:
     held: Decimal = Decimal(0)
     clearing: dict[str, Decimal] = field(default_factory=dict)
     postings: dict[str, frozenset[str]] = field(default_factory=dict)
+    crowds: Mapping[str, Crowd] = field(default_factory=dict)
+    """By transfer."""
+    left_to_crowds: dict[tuple[str, str], Decimal] = field(default_factory=dict)
+    """What is left, by the system's key and the account."""
 
     def statuses(self) -> Counter[str]:
         """Count what became of the transfers."""
@@ -85,7 +92,24 @@ def judge(books: Books) -> list[str]:
         by_order[each.order] += each.amount
     for transfer in books.transfers:
         wrong += _judge_transfer(books, transfer, by_order)
-    return wrong + judge_on_the_way(books)
+    return wrong + _judge_crowds(books) + judge_on_the_way(books)
+
+
+def _judge_crowds(books: Books) -> list[str]:
+    """Judge each crowd all of whose transfers have ended."""
+    outcomes: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for transfer in books.transfers:
+        if crowd := books.crowds.get(transfer.id):
+            is_short = (transfer.status, transfer.failure) == ("failed", "insufficient_funds")
+            outcomes[crowd.system.key, crowd.account].append("insufficient_funds" if is_short else transfer.status)
+    return [
+        f"{wrong} at {place[0]}"
+        for place, ended in outcomes.items()
+        if not {"pending", "manual_review"} & set(ended)
+        for wrong in judge_crowd(
+            Paid(account=place[1], outcomes=ended, spent=CROWD_MONEY - books.left_to_crowds[place])
+        )
+    ]
 
 
 def _judge_money(books: Books) -> list[str]:
@@ -193,11 +217,18 @@ async def read_effects(connection: asyncpg.Connection, system: System, *, after_
 async def _read_system(books: Books, connection: asyncpg.Connection, system: System) -> None:
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         books.effects += await read_effects(connection, system)
+        left = await connection.fetch(
+            "SELECT wallet_id, ledger FROM wallets w JOIN systems s ON s.id = w.system_id"
+            " WHERE s.name = $1 AND wallet_id = ANY($2)",
+            system.name,
+            list(CROWD_ACCOUNTS),
+        )
         rows = await connection.fetch(
             "SELECT currency, sum(ledger) AS ledger, min(ledger - held) AS available, sum(held) AS held"
             " FROM wallets w JOIN systems s ON s.id = w.system_id WHERE s.name = $1 GROUP BY currency",
             system.name,
         )
+    books.left_to_crowds |= {(system.key, row["wallet_id"]): row["ledger"] for row in left}
     for row in rows:
         books.ledgers[system.key, row["currency"]] = row["ledger"]
         books.available_min = min(books.available_min, row["available"])
@@ -206,7 +237,8 @@ async def _read_system(books: Books, connection: asyncpg.Connection, system: Sys
 
 async def _read_gateway(books: Books, connection: asyncpg.Connection) -> None:
     rows = await connection.fetch(
-        "SELECT id, status, amount, currency, due_at IS NOT NULL AS due, decision IS NOT NULL AS decided FROM transfers"
+        "SELECT id, status, amount, currency, due_at IS NOT NULL AS due, decision IS NOT NULL AS decided,"
+        " failure_code AS failure FROM transfers"
     )
     books.transfers = [_told(row) for row in rows]
     cleared = await connection.fetch(
@@ -226,5 +258,6 @@ def _told(row: asyncpg.Record) -> Told:
         currency=row["currency"],
         due=row["due"],
         decided=row["decided"],
+        failure=row["failure"],
         orders={movement: order_id(row["id"], kind) for movement, kind in kinds.items()},
     )

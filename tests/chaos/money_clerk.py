@@ -63,7 +63,7 @@ class Clerk:
                 wrong += [
                     f"{system.key} has the break {each}" for each in found - expected if not self._is_decided(each[0])
                 ]
-                wrong += [f"{system.key} has no break {each}" for each in expected - found]
+                wrong += [f"{system.key} has no break {each}: {run}" for each in expected - found]
         return wrong
 
     def _is_decided(self, order: str | None) -> bool:

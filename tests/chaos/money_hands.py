@@ -1,4 +1,4 @@
-"""What people and machines do to wallets while money moves: keys, addresses, clocks, frozen accounts, an old backup.
+"""What people and machines do to wallets while money moves: keys, addresses, names, clocks, holds, frozen accounts.
 
 Each hand has a random of its own, so that a seed repeats what it does whatever the others do.
 """
@@ -11,10 +11,17 @@ from random import Random
 
 import httpx2
 
-from chaos.money_wallets import HOLDING, HOME, ICE, SYSTEMS, System, Wallets, insist
+from chaos.money_backup import until_read
+from chaos.money_struck import count_struck
+from chaos.money_wallets import HOLDING, HOME, ICE, NAMED, SYSTEMS, System, Wallets, insist
 from support.tcp_relay import TcpRelay
 
 _SKEWS_SECONDS = (600, -600, 200, -200)
+_REMEMBERED_SECONDS = 5.5
+"""So long and no longer an answer of a name server may be remembered."""
+_LONGER_THAN_A_STEP_SECONDS = 12.0
+_NEW_NAMES = 5
+"""So often a new name is lost for each time that one is which is in use."""
 _NOBODY_LISTENS = "http://127.0.0.1:40009"
 _CONFLICT = 409
 
@@ -26,6 +33,10 @@ class Hands:
     wallets: Wallets
     seed: int
     relay: TcpRelay
+    name_is_lost: asyncio.Event
+    """Set once a name that was in use is found by nobody."""
+    name_is_back: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once that is over, and calls have met it."""
     pace: float = 1.0
     """1: each hand moves every few seconds; less: faster."""
     done: Counter[str] = field(default_factory=Counter)
@@ -34,7 +45,8 @@ class Hands:
 
     async def move(self) -> None:
         """Let every hand do its work until cancelled."""
-        hands = (self._rotate, self._edit_address, self._skew_clock, self._flap_ice, self._reconcile, self._plant)
+        hands: list[Callable[[Random], Awaitable[None]]] = [self._rotate, self._edit_address, self._lose_name]
+        hands += [self._end_holds_of_home, self._skew_clock, self._flap_ice, self._reconcile, self._plant]
         async with asyncio.TaskGroup() as group:
             for hand in hands:
                 group.create_task(self._go_on(hand))
@@ -43,6 +55,8 @@ class Hands:
         """End what a hand was in the middle of: every wallet knows its key, and every address leads somewhere."""
         if self._is_shut:
             await self.relay.open()
+        self.wallets.names.find()
+        await self._let_home_hold_for(None)
         async with self._gateway() as gateway:
             await self._edit_to(gateway, HOLDING, self.wallets.url(HOLDING))
             for system in SYSTEMS:
@@ -99,6 +113,45 @@ class Hands:
         path = self._path(system)
         (await insist(gateway.patch, path, json={"base_url": url})).raise_for_status()
 
+    async def _lose_name(self, random: Random) -> None:
+        """Let a wallet's name be unknown: the one in use, at full pace for longer than a step is tried, or a new one."""
+        is_in_use = self.done["name_lost"] * _NEW_NAMES <= self.done["new_name_lost"]
+        self.wallets.names.lose()
+        if not is_in_use:
+            async with self._gateway() as gateway:
+                await self._edit_to(gateway, NAMED, self.wallets.new_named_url())
+            await asyncio.sleep(random.uniform(0.3, 1.5))
+        else:
+            await self.wallets.front.shut()
+            await self.wallets.front.open()
+            await asyncio.sleep(_REMEMBERED_SECONDS)
+            self.name_is_lost.set()
+            await asyncio.sleep(_LONGER_THAN_A_STEP_SECONDS * self.pace)
+            while not (await until_read(lambda: count_struck(self.wallets.stack)))["calls_without_an_address"]:  # noqa: ASYNC110 - a database tells nobody
+                await asyncio.sleep(0.2)
+            self.name_is_back.set()
+        self.wallets.names.find()
+        self.done["name_lost" if is_in_use else "new_name_lost"] += 1
+
+    async def _end_holds_of_home(self, random: Random) -> None:
+        """Let home's holds end by themselves for a while, before commits that come late; the gateway is told, or is not."""
+        is_told = random.random() < 0.5
+        slow = {"kind": "delay", "when": "before", "operations": ["commit"], "delay_ms": 1300, "count": 10}
+        async with self._gateway() as gateway, self.wallets.control(HOME.service) as control:
+            armed = await insist(control.post, f"/control/systems/{HOME.name}/faults", json=slow)
+            armed.raise_for_status()
+            for seconds, rest_seconds in ((1, random.uniform(2, 4)), (None, random.uniform(1, 3) * self.pace)):
+                await self._let_home_hold_for(seconds)
+                if is_told:
+                    await insist(gateway.post, "/v1/home-wallet/test-connection")
+                await asyncio.sleep(rest_seconds)
+        self.done["home_holds_end_told" if is_told else "home_holds_end"] += 1
+
+    async def _let_home_hold_for(self, seconds: int | None) -> None:
+        async with self.wallets.control(HOME.service) as control:
+            wanted = {"holds": HOME.holds, "hold_seconds": seconds}
+            (await insist(control.put, f"/control/systems/{HOME.name}", json=wanted)).raise_for_status()
+
     async def _skew_clock(self, random: Random) -> None:
         """Put a server's clock wrong for a moment: by more than signatures bear, or by less."""
         service = random.choice(("home-wallet", "reference-wallet"))
@@ -143,7 +196,8 @@ class Hands:
             answer = await insist(control.post, path, json=wanted)
         # 409: it was made, and the answer was lost; the same again comes with another not_after.
         assert answer.is_success or answer.status_code == _CONFLICT, answer.text
-        self.done["planted"] += 1
+        # It is refused as too old where the clock was put right just then.
+        self.done[f"planted_{answer.json()['state']}" if answer.is_success else "planted"] += 1
 
     def _path(self, system: System) -> str:
         return "/v1/home-wallet" if system is HOME else f"/v1/external-wallets/{self.wallets.ids[system]}"

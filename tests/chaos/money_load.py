@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from random import Random
@@ -9,22 +10,27 @@ from typing import Any
 
 import httpx2
 
-from chaos.money_wallets import ACCOUNTS, ICE, OWNER, RESTORED, SYSTEMS, System, Wallets, insist
+from chaos.money_crowds import SIZE, Crowd, crowds_of
+from chaos.money_wallets import ACCOUNTS, HOME, ICE, NAMED, OWNER, RESTORED, SYSTEMS, System, Wallets, insist
 from shared.ewp.money import scale_of
 
 _AT_A_TIME = 16
+_NAMELESS = 6
 _RETRY_SECONDS = 0.2
 _CREATED = 201
 _REFUSED = 422
 _NOBODY = "nobody"
 """An account that no system has."""
 # Home takes part in most transfers, as in life; what is lost with the restored backup must stay few.
-_WEIGHTS = (8, 4, 3, 3, 1)
+_WEIGHTS = (8, 4, 3, 3, 1, 1)
 
 
 @dataclass(slots=True, kw_only=True)
 class MoneyLoad:
-    """One run's transfers. ``ids``: what was answered for each, by number; ``told``: how often what else was answered."""
+    """One run's transfers: ``total`` one by one, the crowds, and those that begin while a name is lost.
+
+    ``ids``: what was answered for each, by number; ``told``: how often what else was answered.
+    """
 
     wallets: Wallets
     random: Random
@@ -33,18 +39,43 @@ class MoneyLoad:
     told: Counter[str] = field(default_factory=Counter)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once a third of the transfers have begun."""
+    crowds: Sequence[Crowd] = ()
+    name_is_lost: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once nobody finds ``NAMED`` any more, or remembers where it is."""
     restored_is_usable: asyncio.Event = field(default_factory=asyncio.Event)
     restored_under_way: int = 0
     """Requests that may still begin a transfer with the restored wallet."""
+
+    @property
+    def count(self) -> int:
+        """Return how many transfers there are of all kinds."""
+        return self.total + len(self.crowds) * SIZE + _NAMELESS
+
+    def crowd_of_transfers(self) -> dict[str, Crowd]:
+        """Return the crowds' transfers that have begun, each with its crowd."""
+        return {self.ids[number]: crowd for crowd in self.crowds for number in crowd.bodies if number in self.ids}
 
     async def run(self) -> None:
         """Begin every transfer, each until it is answered."""
         self.restored_is_usable.set()
         free = asyncio.Semaphore(_AT_A_TIME)
         wanted = [self._wanted() for _ in range(self.total)]
+        self.crowds = list(crowds_of(self.random, ids=self.wallets.ids, total=self.total))
+        nameless = [self._between(*((HOME, NAMED), (NAMED, HOME))[each % 2]) for each in range(_NAMELESS)]
         async with self.wallets.stack.client("wallet-gateway", "owner") as gateway, asyncio.TaskGroup() as group:
+            for crowd in self.crowds:
+                group.create_task(self._begin_at_once(gateway, crowd.bodies, when=crowd.is_due))
+            last = dict(enumerate(nameless, start=self.count - _NAMELESS))
+            group.create_task(self._begin_at_once(gateway, last, when=self.name_is_lost))
             for number, (body, sides) in enumerate(wanted):
                 group.create_task(self._begin(gateway, free, number, body, sides))
+
+    async def _begin_at_once(
+        self, gateway: httpx2.AsyncClient, bodies: Mapping[int, dict[str, Any]], *, when: asyncio.Event
+    ) -> None:
+        """Begin several transfers at one moment."""
+        await when.wait()
+        await asyncio.gather(*(self._ask(gateway, number, body) for number, body in bodies.items()))
 
     async def _begin(
         self,
@@ -87,6 +118,9 @@ class MoneyLoad:
         self.ids[number] = answer.json()["id"]
         if len(self.ids) * 3 >= self.total:
             self.begun.set()
+        for crowd in self.crowds:
+            if len(self.ids) >= crowd.after:
+                crowd.is_due.set()
         if number % 20 == 0:
             await self._ask_otherwise(gateway, number, body)
 
@@ -122,14 +156,19 @@ class MoneyLoad:
             to_account = _account(random, random.choice([other for other in ACCOUNTS if other != currency]))
         elif chance < 0.09:
             to_account = ICE
-        body = {
-            "owner_ref": OWNER,
-            "source": {"wallet": self.wallets.ids[source], "account": from_account},
-            "target": {"wallet": self.wallets.ids[target], "account": to_account},
-            "currency": currency,
-            "amount": _amount(random, currency),
-        }
+        body = self._between(source, target, accounts=(from_account, to_account), currency=currency)
         return body, (source, target)
+
+    def _between(
+        self, source: System, target: System, *, accounts: tuple[str, str] = ("w0", "w1"), currency: str = "USD"
+    ) -> dict[str, Any]:
+        return {
+            "owner_ref": OWNER,
+            "source": {"wallet": self.wallets.ids[source], "account": accounts[0]},
+            "target": {"wallet": self.wallets.ids[target], "account": accounts[1]},
+            "currency": currency,
+            "amount": _amount(self.random, currency),
+        }
 
 
 def _account(random: Random, currency: str) -> str:

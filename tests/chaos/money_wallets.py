@@ -10,7 +10,9 @@ from typing import Any
 
 import httpx2
 
+from chaos.money_names import Names
 from support.stack import StackProcess
+from support.tcp_relay import TcpRelay
 
 OWNER = "client-chaos"
 ICE = "ice"
@@ -42,11 +44,17 @@ HOLDING = System(service="reference-wallet", name="chaos")
 DIRECT = System(service="reference-wallet", name="chaos-direct", holds=False)
 ENDING = System(service="reference-wallet", name="chaos-ending", hold_seconds=2)
 RESTORED = System(service="reference-wallet", name="chaos-restored", is_restored=True)
-SYSTEMS: Sequence[System] = (HOME, HOLDING, DIRECT, ENDING, RESTORED)
+NAMED = System(service="reference-wallet", name="chaos-named")
+"""The only one that is reached by a name."""
+SYSTEMS: Sequence[System] = (HOME, HOLDING, DIRECT, ENDING, RESTORED, NAMED)
 
 ACCOUNTS: dict[str, tuple[str, int, Decimal]] = {"USD": ("w", 12, Decimal("500.00"))}
 ACCOUNTS |= {"JPY": ("j", 4, Decimal(50_000)), "BHD": ("b", 4, Decimal("500.000"))}
 """By currency: how its accounts' names begin, how many there are, and what is in each at first."""
+CROWD_PLACES: Sequence[System] = (HOME, HOLDING, DIRECT, ENDING)
+CROWD_ACCOUNTS = ("crowd0", "crowd1", "crowd2")
+"""In USD, and nobody else's: a crowd asks one of them for far more than is in it."""
+CROWD_MONEY = Decimal("95.00")
 
 _ANYWHERE: Sequence[dict[str, Any]] = (
     {"kind": "drop", "when": "before", "probability": 0.02},
@@ -86,6 +94,8 @@ _ECHOES: Sequence[dict[str, Any]] = tuple(
 _LATE: Sequence[dict[str, Any]] = (
     {"kind": "late", "delay_ms": 1500, "probability": 0.01},
     {"kind": "late", "delay_ms": 14_000, "operations": ["put"], "probability": 0.005},
+    # Just when a step's time is over: it races the cancel by which the gateway makes sure.
+    {"kind": "late", "delay_ms": 9_900, "operations": ["put", "commit"], "probability": 0.005},
 )
 
 
@@ -100,10 +110,19 @@ def faults_of(system: System) -> Iterator[dict[str, Any]]:
             yield {**rule, "operations": steps}
 
 
+def _accounts() -> Iterator[tuple[str, str, Decimal]]:
+    """Give every account of a system: its name, its currency, and what is in it at first."""
+    for currency, (letter, count, balance) in ACCOUNTS.items():
+        yield from ((f"{letter}{number}", currency, balance) for number in range(count))
+    yield ICE, "USD", ACCOUNTS["USD"][2]
+    yield from ((name, "USD", CROWD_MONEY) for name in CROWD_ACCOUNTS)
+
+
 def first_money() -> dict[str, Decimal]:
     """Return what a system starts with, by currency."""
-    money = {currency: count * balance for currency, (_, count, balance) in ACCOUNTS.items()}
-    money["USD"] += ACCOUNTS["USD"][2]
+    money = dict.fromkeys(ACCOUNTS, Decimal(0))
+    for _, currency, balance in _accounts():
+        money[currency] += balance
     return money
 
 
@@ -124,6 +143,9 @@ class Wallets:
     """The systems, registered at the gateway: ``ids`` by system, as transfers name them."""
 
     stack: StackProcess
+    names: Names
+    front: TcpRelay
+    """Where ``NAMED`` speaks TLS."""
     ids: dict[System, str] = field(default_factory=dict)
     row_ids: dict[System, str] = field(default_factory=dict)
     """As everything but transfers names them: also home has one."""
@@ -132,7 +154,7 @@ class Wallets:
         """Register every system, open its accounts, arm its faults."""
         async with self.stack.client("wallet-gateway", "owner") as gateway:
             for system in SYSTEMS:
-                wanted = {"base_url": self.url(system), **settings}
+                wanted = {"base_url": self.new_named_url() if system is NAMED else self.url(system), **settings}
                 if system is HOME:
                     made = await gateway.put("/v1/home-wallet", json=wanted)
                 else:
@@ -144,6 +166,10 @@ class Wallets:
     def url(self, system: System) -> str:
         """Return the address of a system's server."""
         return str(self.stack.info()["services"][system.service]["url"])
+
+    def new_named_url(self) -> str:
+        """Return the address of ``NAMED`` under a name that nobody has asked for yet."""
+        return f"https://{self.names.new()}:{self.front.port}"
 
     def control(self, service: str) -> httpx2.AsyncClient:
         """Return a client of a server's control API."""
@@ -173,11 +199,9 @@ class Wallets:
             await self.accept_key(control, system, made)
             clerk = {"api_key_id": CLERK_KEY_ID.format(system=system.name), "api_key": _CLERK_SECRET}
             await self.accept_key(control, system, clerk)
-            for currency, (letter, count, balance) in ACCOUNTS.items():
+            for name, currency, balance in _accounts():
                 opened = {"owner_ref": OWNER, "currency": currency, "balance": str(balance)}
-                names = [f"{letter}{number}" for number in range(count)] + ([ICE] if currency == "USD" else [])
-                for name in names:
-                    (await control.put(f"{base}/wallets/{name}", json=opened)).raise_for_status()
+                (await control.put(f"{base}/wallets/{name}", json=opened)).raise_for_status()
             for rule in faults_of(system):
                 seeded = {"count": None, "seed": random.randrange(1_000_000), **rule}
                 (await control.post(f"{base}/faults", json=seeded)).raise_for_status()

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address, IPv6Address
 from itertools import pairwise
+from pathlib import Path
 
 _TYPES = {1: IPv4Address, 28: IPv6Address}
 _NO_SUCH_NAME = 0x8183
@@ -93,3 +94,9 @@ async def name_server(
         yield server
     finally:
         transport.close()
+
+
+def chosen_name_server_environment(port: int) -> dict[str, str]:
+    """Return what makes a process of ours ask this name server alone, see ``chosen_name_server/sitecustomize.py``."""
+    folder = Path(__file__).with_name("chosen_name_server")
+    return {"CHAOS_NAME_SERVER_PORT": str(port), "PYTHONPATH": str(folder)}

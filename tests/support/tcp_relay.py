@@ -1,6 +1,7 @@
 """A relay before a server: shut it, and connections are refused; hold it, and nothing answers. Ports of loopback only."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,9 +12,10 @@ _READ_BYTES = 65_536
 
 @dataclass(slots=True)
 class TcpRelay:
-    """Forwards bytes both ways; ``port`` stays the same over ``shut`` and ``open``."""
+    """Forwards bytes both ways; ``port`` stays the same over ``shut`` and ``open``. ``tls``: it speaks that, the server not."""
 
     target_port: int
+    tls: ssl.SSLContext | None = None
     port: int = 0
     _server: asyncio.Server | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -31,7 +33,7 @@ class TcpRelay:
     async def open(self) -> None:
         """Listen."""
         self._passing.set()
-        self._server = await asyncio.start_server(self._serve, LOOPBACK, self.port)
+        self._server = await asyncio.start_server(self._serve, LOOPBACK, self.port, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def shut(self) -> None:
@@ -70,12 +72,14 @@ class TcpRelay:
             await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
+        else:
+            writer.close()  # TLS ends both ways at once
 
 
 @asynccontextmanager
-async def tcp_relay(target_port: int) -> AsyncIterator[TcpRelay]:
+async def tcp_relay(target_port: int, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[TcpRelay]:
     """Give an open relay to a port."""
-    relay = TcpRelay(target_port)
+    relay = TcpRelay(target_port, tls)
     await relay.open()
     try:
         yield relay

@@ -34,7 +34,8 @@ Anybody = Annotated[Caller, require(None)]
 Resources = Annotated[GatewayResources, Depends(gateway_resources)]
 
 NO_STORE = {"Cache-Control": "no-store"}
-SECRET = frozenset({"api_key"})
+KEPT: dict[str, Any] = {"secret_fields": frozenset({"api_key"}), "seen_with": "external_wallets:read"}
+"""How an answer with a key is given again: without it, and to whom may see the wallet."""
 _NO_PAYMENTS = problem_responses(OperationNotSupported)
 _ANY_JSON = {"schema": {"type": "object"}, "example": {"amount": "100.00", "currency": "USD"}}
 _ANY_BODY = {"requestBody": {"required": False, "content": {"application/json": _ANY_JSON}}}
@@ -66,7 +67,7 @@ async def create_wallet(
         wallet, key = await resources.external_wallets.create(session, caller, body)
         return schemas.WalletCreated(**shown_fields(wallet), api_key=key)
 
-    return await answer_once(session, realm=caller.realm, key=idempotency_key, create=create, secret_fields=SECRET)
+    return await answer_once(session, realm=caller.realm, key=idempotency_key, create=create, **KEPT)
 
 
 @router.get("", responses=problem_responses(), summary="List external wallets")
@@ -176,9 +177,7 @@ async def rotate_key(
         wanted = body or schemas.RotateKeyIn()
         return revealed(await resources.external_wallets.rotate_key(session, caller, wallet_id, wanted))
 
-    return await answer_once(
-        session, realm=caller.realm, key=idempotency_key, create=rotate, status=200, secret_fields=SECRET
-    )
+    return await answer_once(session, realm=caller.realm, key=idempotency_key, create=rotate, status=200, **KEPT)
 
 
 @router.post(

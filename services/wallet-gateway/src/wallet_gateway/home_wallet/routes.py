@@ -18,7 +18,7 @@ from wallet_gateway.external_wallets.errors import (
     WalletUnavailable,
 )
 from wallet_gateway.external_wallets.presentation import revealed, shown, shown_fields
-from wallet_gateway.external_wallets.routes import NO_STORE, SECRET, Reader, Revealer, Updater
+from wallet_gateway.external_wallets.routes import KEPT, NO_STORE, Reader, Revealer, Updater
 from wallet_gateway.resources import GatewayResources, gateway_resources
 
 router = APIRouter(prefix="/v1/home-wallet", tags=["home wallet"], route_class=StrictRoute)
@@ -79,9 +79,7 @@ async def rotate_home_key(
         wanted = body or schemas.RotateKeyIn()
         return revealed(await resources.external_wallets.rotate_key(session, caller, "home", wanted))
 
-    return await answer_once(
-        session, realm=caller.realm, key=idempotency_key, create=rotate, status=200, secret_fields=SECRET
-    )
+    return await answer_once(session, realm=caller.realm, key=idempotency_key, create=rotate, status=200, **KEPT)
 
 
 @router.post(

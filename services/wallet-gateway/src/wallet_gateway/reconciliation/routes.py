@@ -38,7 +38,7 @@ async def start_reconciliation(
     async def start() -> schemas.ReconciliationOut:
         return _shown(await service.start(session, caller, body))
 
-    return await answer_once(session, realm=caller.realm, key=idempotency_key, create=start)
+    return await answer_once(session, realm=caller.realm, key=idempotency_key, create=start, seen_with="transfers:read")
 
 
 @router.get("", responses=problem_responses(), summary="List reconciliations")
