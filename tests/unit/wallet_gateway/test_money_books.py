@@ -11,7 +11,8 @@ TEN = Decimal(10)
 
 
 def _told(status: str, *, due: bool = False, decided: bool = False) -> Told:
-    return Told(id="t", status=status, amount=TEN, currency="USD", due=due, decided=decided, orders=ORDERS)
+    fields: dict[str, Any] = {"due": due, "decided": decided, "failure": None, "orders": ORDERS}
+    return Told(id="t", status=status, amount=TEN, currency="USD", **fields)
 
 
 def _effect(system: str, order: str, amount: Decimal) -> Effect:
