@@ -7,7 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+import structlog
+
+from shared import typeids
 from shared.ewp.messages import WellKnown
+from shared.problems import Problem
 from wallet_gateway.external_wallets.availability import retention_of
 from wallet_gateway.external_wallets.discovery import Discovery
 from wallet_gateway.external_wallets.errors import RetentionTooShort
@@ -25,6 +29,8 @@ _AGAIN: Final = timedelta(seconds=1)
 _NOT_FOUND: Final = 404
 _FORGETS: Final = Failure(code=RetentionTooShort.code, detail=RetentionTooShort.default_detail)
 _SAME: Final = Failure(code=SameWallet.code, detail="Both wallets are one system, registered twice; nothing was sent.")
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +54,21 @@ class Shaping:
         """Return the order for a transfer that has none yet; asks each wallet at most once.
 
         ``waits_for`` is told of each wallet before it is asked: while one does not answer, the transfer stands there.
+        A fault that nobody foresaw is raised, for another try, within the time of a step; after it, it ends the transfer.
         """
         stored = await self._book.get(transfer.realm, transfer.source.wallet_id)
+        try:
+            return await self._shape_of(transfer, stored, waits_for=waits_for)
+        except Exception:
+            unshaped = self._unshaped(transfer, stored, code=Problem.code)
+            if unshaped.end is None:
+                raise
+            log.exception("transfer.not_shaped_by_us", transfer_id=typeids.encode("tr", transfer.id))
+            return unshaped
+
+    async def _shape_of(
+        self, transfer: Transfer, stored: StoredWallet, *, waits_for: Callable[[UUID], None]
+    ) -> Shape | Unshaped:
         waits_for(transfer.source.wallet_id)
         try:
             source = await self._described(stored)
