@@ -48,7 +48,7 @@ class Shaping:
         self._book = book
         self._review_after = review_after
         self._discovery = discovery
-        self._asking: dict[UUID, asyncio.Task[WellKnown]] = {}
+        self._asking: dict[tuple[UUID, str], asyncio.Task[WellKnown]] = {}
 
     async def shape_of(self, transfer: Transfer, *, waits_for: Callable[[UUID], None]) -> Shape | Unshaped:
         """Return the order for a transfer that has none yet; asks each wallet at most once.
@@ -113,16 +113,16 @@ class Shaping:
     def _begin(
         self, stored: StoredWallet, ask: Callable[[StoredWallet], Coroutine[Any, Any, WellKnown]]
     ) -> asyncio.Task[WellKnown]:
-        """Ask once, however many transfers wait for the answer."""
-        asking = self._asking.get(stored.wallet.id)
+        """Ask once, however many transfers wait for the answer; a wallet that has moved is asked anew, where it is now."""
+        asking = self._asking.get(_asked_of(stored))
         if asking is None:
             asking = asyncio.create_task(ask(stored), name="capabilities")
-            self._asking[stored.wallet.id] = asking
+            self._asking[_asked_of(stored)] = asking
             asking.add_done_callback(lambda done: self._asked(stored, done))
         return asking
 
     def _asked(self, stored: StoredWallet, done: asyncio.Task[WellKnown]) -> None:
-        del self._asking[stored.wallet.id]
+        del self._asking[_asked_of(stored)]
         if not done.cancelled() and done.exception() is None and stored.wallet.capabilities is None:
             self._book.forget(stored.wallet.id)
 
@@ -132,6 +132,10 @@ class Shaping:
             return Unshaped(at=now + _AGAIN)
         detail = f"The source wallet could not be asked in time, and nothing was sent: {code}."
         return Unshaped(end=End(status="failed", failure=Failure(code="wallet_unreachable", detail=detail)))
+
+
+def _asked_of(stored: StoredWallet) -> tuple[UUID, str]:
+    return stored.wallet.id, stored.wallet.base_url
 
 
 def known_shape(wallet: Wallet) -> Shape | None:
