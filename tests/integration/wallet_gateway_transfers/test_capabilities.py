@@ -45,14 +45,16 @@ async def test_a_wallet_that_refuses_to_hold_is_asked_what_it_can_do(bench: Benc
     assert await _kinds(bench, source, target) == ("completed", ["debit", "credit"])
 
 
-def _says(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
-    """Let every wallet's own description have other fields."""
-    described = discovery.described
+def _says(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> list[dict[str, Any]]:
+    """Let every wallet's own description have other fields; returns what is said from now on."""
+    described, said = discovery.described, list[dict[str, Any]]()
 
     async def otherwise(*args: Any) -> dict[str, Any]:
-        return {**await described(*args), **fields}
+        said.append({**await described(*args), **fields})
+        return said[-1]
 
     monkeypatch.setattr("reference_wallet.discovery.routes.described", otherwise)
+    return said
 
 
 @pytest.mark.parametrize("days", [10**20, 2**63, 2**31])
@@ -72,14 +74,16 @@ async def test_an_older_document_stands_while_the_new_one_is_refused(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As while the wallet does not answer at all: transfers go on as before."""
-    source, target = await bench.connect(), await bench.connect()
-    assert await _kinds(bench, source, target) == ("completed", ["hold", "commit", "credit"])
-    _says(monkeypatch, retention_days=10**20, holds=False)
+    source, target = await bench.connect(step_seconds=2), await bench.connect()
+    for place in (source, target):
+        await bench.tenant.owner.post(f"/v1/external-wallets/{place.wallet}/test-connection")
+    asked = _says(monkeypatch, retention_days=10**20, holds=False)
     await bench.service.rows(
         "UPDATE external_wallets SET capabilities_at = capabilities_at - interval '7 hours' WHERE id = :id",
         id=source.id,
     )
     assert await _kinds(bench, source, target) == ("completed", ["hold", "commit", "credit"])
+    assert len(asked) == 1
     shown = (await bench.tenant.owner.get(f"/v1/external-wallets/{source.wallet}")).json()
     assert shown["capabilities"]["retention_days"] == 3650
 
