@@ -69,7 +69,7 @@ async def test_lanes_and_wallets_do_not_feel_one_another() -> None:
 
 
 async def test_a_tenant_whose_wallets_hang_leaves_room_for_the_others() -> None:
-    """Of four places it has three at most, through any number of wallets; who finds none waits, and no wallet is blamed for it."""
+    """Of four places it has three at most, through any number of wallets; who finds none waits, and no wallet is blamed."""
     isolation = Isolation(SMALL)
     async with AsyncExitStack() as held:
         for wallet_id in (ONE, ONE, OTHER):
