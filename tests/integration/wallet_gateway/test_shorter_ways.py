@@ -67,7 +67,7 @@ _ORDERS = [
         for amount in ["0", "1.001", "1e3", "-1", "1\n", "\u0660.\u0665", 1, 1.5, None]
     ),
     *(orjson.dumps({**_ORDER, "currency": currency}) for currency in ["usd", "ZZZ", ""]),
-    *(orjson.dumps({**_ORDER, **fields}) for fields in [{"x": 1}, {"metadata": None}, {"source": "home"}]),
+    *(orjson.dumps({**_ORDER, name: value}) for name, value in [("x", 1), ("metadata", None), ("source", "home")]),
     *(b"", b"{", b"[]", b"NaN", b"\xff", orjson.dumps(_ORDER)[:-1] + b',"amount":"2.00"}'),
 ]
 _JSON = {"content-type": "application/json"}
