@@ -7,7 +7,6 @@ A run: the feed from where it was read last → ``feed.judge`` → our orders of
 import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Final
-from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -177,7 +176,7 @@ class Reconciler:
         async with self._database.transaction() as session:
             position = await feed_repository.position_of(session, wallet_id=run.wallet_id)
         for _ in range(_PAGES_A_TURN):
-            page = await self._page(run.wallet_id, endpoint, position)
+            page = await self._page(run, endpoint, position)
             judged = feed.judge(page, position)
             if isinstance(judged, Gap):
                 raise Waits("feed_gap")
@@ -189,11 +188,12 @@ class Reconciler:
             position = judged.position
         return False
 
-    async def _page(self, wallet_id: UUID, endpoint: Endpoint, position: Position) -> FeedPage:
+    async def _page(self, run: Run, endpoint: Endpoint, position: Position) -> FeedPage:
         read = await isolated_read(
             self._wallets.isolation,
-            wallet_id,
+            run.wallet_id,
             lambda: self._wallets.client.feed(endpoint, after_seq=position.after_seq, limit=feed.PAGE_ENTRIES),
+            tenant_id=run.realm.tenant_id,
             wait_seconds=endpoint.timeout_seconds,
         )
         return read.value
