@@ -33,6 +33,8 @@ BODY_SECONDS_FREE = 5.0
 _BYTES_PER_SECOND_MIN = 1024
 _AUTHENTICATED_SECONDS = 0.25
 _FAULTS_SHOWN_MAX = 20
+_WHOLE_MAX = 2**53
+"""Beyond it a float no longer says which whole number it is."""
 _UNKNOWN = "Extra inputs are not permitted"
 
 
@@ -144,7 +146,13 @@ class StrictRequest(Request):
         except Problem as problem:
             raise ProblemRaisedWhileReadingError(problem) from problem
         # Pydantic wants plain numbers; the strict parser's exact fractions are for the intake of events.
-        return json.loads(data)
+        return json.loads(data, parse_float=_plain_number)
+
+
+def _plain_number(text: str) -> float:
+    """Return a number; one like 30.0 is whole, as JSON Schema has it (2020-12, §6.1.1), and fields for whole numbers take it."""
+    number = float(text)
+    return int(number) if abs(number) <= _WHOLE_MAX and number.is_integer() else number
 
 
 class StrictRoute(APIRoute):

@@ -193,3 +193,19 @@ async def test_unknown_fields_of_actions_are_refused(production: Tenant, path: s
     answer = await production.owner.post(f"/v1/external-wallets/{made['id']}/{path}", json=body)
     assert answer.status_code == 422, answer.text
     await production.owner.delete(f"/v1/external-wallets/{made['id']}")
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [("12.0", 201), ("1.2e1", 201), ("12.5", 422), ("1e400", 422), ('"12"', 422)]
+)
+async def test_a_whole_number_may_be_written_as_json_schema_has_it(
+    production: Tenant, number: str, status: int
+) -> None:
+    """12.0 is whole; nothing is rounded, and a string is none."""
+    body = f'{{"name": "x", "base_url": "{BASE_URL}", "timeout_seconds": {number}}}'
+    headers = {"content-type": "application/json"}
+    answer = await production.owner.post("/v1/external-wallets", content=body, headers=headers)
+    assert answer.status_code == status, answer.text
+    if status == 201:
+        assert answer.json()["timeout_seconds"] == 12
+        await production.owner.delete(f"/v1/external-wallets/{answer.json()['id']}")
