@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.ewp.messages import TransferAnswer
+from wallet_gateway.external_wallets.same_system import canonical
 from wallet_gateway.reconciliation.comparison import OurOrder, OurStep, TheirOrder
 from wallet_gateway.reconciliation.feed import Position
 from wallet_gateway.reconciliation.step_ids import leg_of_kind, parse_order_id
@@ -37,9 +38,8 @@ _BEGIN = text(
     "INSERT INTO feed_positions (wallet_id, seq, step_id, state) VALUES (:wallet_id, :seq, :step_id, :state)"
     " ON CONFLICT (wallet_id) DO NOTHING"
 )
-_IS_HERE = """rtrim(lower(s.endpoint ->> 'base_url'), '/')
-    = (SELECT rtrim(lower(w.base_url), '/') FROM external_wallets w WHERE w.id = :wallet_id)"""
-"""Whether a step was made at the address that the wallet has now."""
+_HERE = "(SELECT w.base_url FROM external_wallets w WHERE w.id = :wallet_id) AS here"
+"""The address that the wallet has now. Spellings are compared by ``canonical``, here as everywhere, and not by Postgres."""
 _TRANSFERS = text(
     """
     SELECT DISTINCT transfer_id FROM transfer_steps
@@ -50,29 +50,33 @@ _TRANSFERS = text(
 )
 _STEPS = text(
     f"""
-    SELECT s.transfer_id, s.kind, s.outcome, t.ended_at, t.amount, t.currency, t.decision, {_IS_HERE} AS is_here
+    SELECT s.transfer_id, s.kind, s.outcome, t.ended_at, t.amount, t.currency, t.decision,
+        s.endpoint ->> 'base_url' AS given_at, {_HERE}
     FROM transfer_steps s JOIN transfers t ON t.id = s.transfer_id
     WHERE s.wallet_id = :wallet_id AND s.transfer_id = ANY(CAST(:ids AS uuid[])) AND t.status NOT IN ('pending', 'manual_review')
     ORDER BY s.transfer_id, s.number
     """  # noqa: S608 - names are ours
 )
-_STATES = """
-    SELECT step_id, state, op, amount, currency, wallet_txn_id FROM feed_states f WHERE wallet_id = :wallet_id
+_STATE_COLUMNS = "step_id, state, op, amount, currency, wallet_txn_id"
+_STATES = f"SELECT {_STATE_COLUMNS} FROM feed_states f WHERE wallet_id = :wallet_id"  # noqa: S608 - names are ours
+_SAME_ORDER = """
+    s.transfer_id = f.transfer_id AND s.kind = ANY(
+        CASE f.leg WHEN 'credit' THEN ARRAY['credit'] WHEN 'refund' THEN ARRAY['refund']
+            ELSE ARRAY['hold', 'debit', 'commit', 'release'] END)
 """
 # An order that this gateway gave to this wallet system is known, whoever's it is: tenants may share one, and its feed shows
 # them all. One that it gave to another system is not: ids of ours hide no movement that we did not ask for here.
-_UNKNOWN = text(
-    _STATES
-    + f"""
-      AND read_at >= :from_at AND seq > :after_seq AND state IN ('held', 'committed') AND step_id > :after
-      AND NOT EXISTS (
-        SELECT FROM transfer_steps s
-        WHERE s.transfer_id = f.transfer_id AND (s.wallet_id = f.wallet_id OR {_IS_HERE}) AND s.kind = ANY(
-            CASE f.leg WHEN 'credit' THEN ARRAY['credit'] WHEN 'refund' THEN ARRAY['refund']
-                ELSE ARRAY['hold', 'debit', 'commit', 'release'] END)
-      )
+_NOT_THIS_WALLETS = text(
+    f"""
+    SELECT {_STATE_COLUMNS}, {_HERE}, ARRAY(
+        SELECT DISTINCT s.endpoint ->> 'base_url' FROM transfer_steps s WHERE {_SAME_ORDER}
+    ) AS given_at
+    FROM feed_states f
+    WHERE wallet_id = :wallet_id AND read_at >= :from_at AND seq > :after_seq AND state IN ('held', 'committed')
+      AND step_id > :after
+      AND NOT EXISTS (SELECT FROM transfer_steps s WHERE s.wallet_id = f.wallet_id AND {_SAME_ORDER})
     ORDER BY step_id LIMIT :limit
-    """
+    """  # noqa: S608 - names are ours
 )
 
 
@@ -130,7 +134,7 @@ async def our_orders(session: AsyncSession, *, wallet_id: UUID, transfer_ids: Se
             steps=made,
             ended_at=about[transfer_id, leg].ended_at,
             decision=about[transfer_id, leg].decision,
-            is_here=about[transfer_id, leg].is_here,
+            is_here=canonical(about[transfer_id, leg].given_at) == canonical(about[transfer_id, leg].here),
         )
         for (transfer_id, leg), made in steps.items()
     ]
@@ -145,13 +149,19 @@ async def their_orders(session: AsyncSession, *, wallet_id: UUID, step_ids: Sequ
 
 async def unknown_orders(
     session: AsyncSession, *, wallet_id: UUID, from_at: datetime, after_seq: int, after: str, limit: int
-) -> Sequence[TheirOrder]:
-    """Return orders that moved or hold money at the wallet and that we never gave.
+) -> tuple[Sequence[TheirOrder], str | None]:
+    """Return orders that moved or hold money at the wallet and that we never gave, and after which id there are more (or None).
 
     Read at or after a moment, with a last change after a place in the feed.
     """
     values = {"wallet_id": wallet_id, "from_at": from_at, "after_seq": after_seq, "after": after, "limit": limit}
-    return [TheirOrder(**row._mapping) for row in await session.execute(_UNKNOWN, values)]
+    rows = (await session.execute(_NOT_THIS_WALLETS, values)).all()
+    unknown = [
+        TheirOrder(**{name: row._mapping[name] for name in TheirOrder.__dataclass_fields__})
+        for row in rows
+        if canonical(row.here) not in {canonical(address) for address in row.given_at}
+    ]
+    return unknown, rows[-1].step_id if len(rows) == limit else None
 
 
 def _entry(entry: TransferAnswer) -> dict[str, Any]:

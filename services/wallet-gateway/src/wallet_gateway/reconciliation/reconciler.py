@@ -21,6 +21,7 @@ from wallet_gateway.external_wallets import repository as wallets_repository
 from wallet_gateway.external_wallets.access import WalletAccess
 from wallet_gateway.external_wallets.discovery import Discovery
 from wallet_gateway.external_wallets.repository import Wallet
+from wallet_gateway.external_wallets.same_system import canonical
 from wallet_gateway.isolation.calls import isolated_read
 from wallet_gateway.isolation.errors import NotAdmitted
 from wallet_gateway.protocols.endpoint import Endpoint
@@ -235,10 +236,11 @@ class Reconciler:
         after_seq = (
             (position.seq if position.baseline_seq is None else position.baseline_seq) if run.is_scheduled else 0
         )
-        after, found = "", 0
-        while found < _BREAKS_MAX:
+        after: str | None = ""
+        found = 0
+        while after is not None and found < _BREAKS_MAX:
             async with self._database.transaction() as session:
-                orders = await feed_repository.unknown_orders(
+                orders, after = await feed_repository.unknown_orders(
                     session,
                     wallet_id=run.wallet_id,
                     from_at=run.from_at,
@@ -248,9 +250,7 @@ class Reconciler:
                 )
                 for order in orders:
                     await runs_repository.note_break(session, run, unknown(order), now=datetime.now(UTC))
-            if len(orders) < _BATCH:
-                return
-            after, found = orders[-1].step_id, found + len(orders)
+            found += len(orders)
 
     async def _freeze(self, run: Run, regressed: Regressed, *, read_from: Endpoint) -> None:
         """Note the break, and freeze the wallet for transfers until a person has looked."""
@@ -291,5 +291,8 @@ class Reconciler:
 
 def _refuse_if_moved(wallet: Wallet | None, read_from: Endpoint) -> None:
     """Raise Waits where the wallet has got another address while it was read: what it said is another server's."""
-    if wallet is not None and (wallet.base_url, wallet.protocol) != (read_from.base_url, read_from.protocol):
+    if wallet is not None and (canonical(wallet.base_url), wallet.protocol) != (
+        canonical(read_from.base_url),
+        read_from.protocol,
+    ):
         raise Waits("wallet_moved")
