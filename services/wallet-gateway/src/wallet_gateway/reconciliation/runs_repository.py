@@ -1,6 +1,7 @@
 """SQL of running reconciliations: which are due, what they found, and when they finish. For workers."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -26,15 +27,18 @@ _SCHEDULE = text(
         OR (w.capabilities IS NULL AND EXISTS (SELECT FROM transfer_steps s WHERE s.wallet_id = w.id)))
       AND coalesce(p.next_run_at, '-infinity') <= now()
       AND NOT EXISTS (SELECT FROM reconciliations r WHERE r.wallet_id = w.id AND r.status = 'running' AND r.is_scheduled)
-    LIMIT :limit
+    ORDER BY coalesce(p.next_run_at, '-infinity') LIMIT :limit
     """
 )
+# Tenants take turns; of one tenant's runs, the one that has waited longest.
 _TAKE = text(
     f"""
     UPDATE reconciliations SET due_at = now() + make_interval(secs => :lease_seconds), attempts = attempts + 1
     WHERE id = (
-        SELECT id FROM reconciliations WHERE status = 'running' AND due_at <= now()
-        ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
+        SELECT r.id FROM reconciliations r
+        LEFT JOIN unnest(CAST(:served AS uuid[])) WITH ORDINALITY AS served (tenant_id, place) USING (tenant_id)
+        WHERE r.status = 'running' AND r.due_at <= now() AND tenant_id <> ALL(CAST(:busy AS uuid[]))
+        ORDER BY served.place NULLS FIRST, r.due_at LIMIT 1 FOR UPDATE OF r SKIP LOCKED
     )
     RETURNING {RUN_COLUMNS}
     """  # noqa: S608 - names are ours
@@ -73,10 +77,25 @@ async def schedule(connection: AsyncConnection, *, limit: int = 100) -> int:
     return (await connection.execute(_SCHEDULE, {"limit": limit})).rowcount
 
 
-async def take(connection: AsyncConnection, *, lease_seconds: float) -> Run | None:
-    """Take a run that is due; for so many seconds nobody else takes it."""
-    row = (await connection.execute(_TAKE, {"lease_seconds": lease_seconds})).one_or_none()
+async def take(
+    connection: AsyncConnection, *, lease_seconds: float, busy: Sequence[UUID], served: Sequence[UUID]
+) -> Run | None:
+    """Take a run that is due; for so many seconds nobody else takes it.
+
+    None of the ``busy`` tenants; one who is not among the ``served`` comes first, then these in their order.
+    """
+    values = {"lease_seconds": lease_seconds, "busy": list(busy), "served": list(served)}
+    row = (await connection.execute(_TAKE, values)).one_or_none()
     return None if row is None else Run(**row._mapping)
+
+
+async def renew(session: AsyncSession, run: Run, *, lease_seconds: float) -> None:
+    """Let nobody else take a run that goes on, for so many seconds more."""
+    statement = text(
+        "UPDATE reconciliations SET due_at = now() + make_interval(secs => :lease_seconds)"
+        " WHERE id = :id AND status = 'running'"
+    )
+    await session.execute(statement, {"id": run.id, "lease_seconds": lease_seconds})
 
 
 async def put_off(connection: AsyncConnection, run: Run, *, seconds: float, waits_for: str | None) -> None:
