@@ -157,7 +157,7 @@ async def test_a_position_is_moved_by_one_of_two_who_read(books: Books) -> None:
             stored.append(
                 await feed_repository.store(session, wallet_id=partner.id, before=nowhere, reached=reached, entries=[])
             )
-    assert stored == [True, False]
+    assert stored == [0, None]
     async with database.transaction() as session:
         assert (await feed_repository.position_of(session, wallet_id=partner.id)).seq == 9
 

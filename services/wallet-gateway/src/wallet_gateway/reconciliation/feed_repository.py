@@ -19,6 +19,7 @@ from wallet_gateway.transfers.plan import Leg, StepKind
 
 _STORE = text(
     """
+    WITH kept AS (
     INSERT INTO feed_states (wallet_id, step_id, transfer_id, leg, seq, state, op, amount, currency, wallet_txn_id)
     SELECT :wallet_id, e.step_id, e.transfer_id, e.leg, e.seq, e.state, e.op, e.amount, e.currency, e.wallet_txn_id
     FROM jsonb_to_recordset(CAST(:entries AS jsonb)) AS e (
@@ -28,6 +29,13 @@ _STORE = text(
     ON CONFLICT (wallet_id, step_id) DO UPDATE SET
         seq = excluded.seq, state = excluded.state, op = excluded.op, amount = excluded.amount,
         currency = excluded.currency, wallet_txn_id = excluded.wallet_txn_id, read_at = now()
+    RETURNING new.transfer_id AS transfer_id, old.step_id IS NULL AS is_new
+    )
+    UPDATE feed_positions SET strangers = strangers + (
+        SELECT count(*) FROM kept
+        WHERE is_new AND NOT EXISTS (SELECT FROM transfer_steps s WHERE s.transfer_id = kept.transfer_id)
+    )
+    WHERE wallet_id = :wallet_id RETURNING strangers
     """
 )
 _MOVE_ON = text(
@@ -87,6 +95,12 @@ async def position_of(session: AsyncSession, *, wallet_id: UUID) -> Position:
     return Position() if row is None else Position(**row._mapping)
 
 
+async def strangers_of(session: AsyncSession, *, wallet_id: UUID) -> int:
+    """Return how many orders of a wallet are kept that this gateway never gave."""
+    statement = text("SELECT strangers FROM feed_positions WHERE wallet_id = :wallet_id")
+    return int(await session.scalar(statement, {"wallet_id": wallet_id}) or 0)
+
+
 async def store(
     session: AsyncSession,
     *,
@@ -94,17 +108,20 @@ async def store(
     before: Position,
     reached: Position,
     entries: Sequence[TransferAnswer],
-) -> bool:
-    """Keep the entries between two positions; False, and nothing, where somebody else has moved on from ``before``."""
+) -> int | None:
+    """Keep the entries between two positions; None, and nothing, where somebody else has moved on from ``before``.
+
+    Returns how many orders are kept now that this gateway never gave.
+    """
     values = {"wallet_id": wallet_id, "seq": reached.seq, "step_id": reached.step_id, "state": reached.state}
     moved = await session.execute(_MOVE_ON, {**values, "before": before.seq})
     if moved.rowcount != 1 and before.seq == 0:  # type: ignore[attr-defined]  # of a cursor result
         moved = await session.execute(_BEGIN, values)
     if moved.rowcount != 1:  # type: ignore[attr-defined]  # of a cursor result
-        return False
+        return None
     newest = {entry.transfer_id: _entry(entry) for entry in entries}
-    await session.execute(_STORE, {"wallet_id": wallet_id, "entries": orjson.dumps(list(newest.values())).decode()})
-    return True
+    rows = {"wallet_id": wallet_id, "entries": orjson.dumps(list(newest.values())).decode()}
+    return int((await session.execute(_STORE, rows)).scalar_one())
 
 
 async def transfers_begun(

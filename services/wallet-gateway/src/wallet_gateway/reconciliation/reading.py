@@ -12,8 +12,8 @@ from wallet_gateway.external_wallets.repository import Wallet
 from wallet_gateway.external_wallets.same_system import canonical
 from wallet_gateway.isolation.calls import isolated_read
 from wallet_gateway.protocols.endpoint import Endpoint
-from wallet_gateway.reconciliation import feed, feed_repository
-from wallet_gateway.reconciliation.feed import Fresh, Gap, Position, Regressed
+from wallet_gateway.reconciliation import feed, feed_repository, runs_repository
+from wallet_gateway.reconciliation.feed import Beyond, Fresh, Gap, Position, Regressed
 from wallet_gateway.reconciliation.models import Run
 from wallet_gateway.reconciliation.progress import Waits
 
@@ -30,21 +30,26 @@ class FeedReader:
         self._database = database
         self._wallets = wallets
 
-    async def read(self, run: Run, endpoint: Endpoint, *, until: float) -> bool | Regressed:
+    async def read(self, run: Run, endpoint: Endpoint, *, until: float) -> bool | Regressed | Beyond:
         """Read pages; True at the end of the feed, False where this turn is over.
 
         ``until``, by the clock, no page is begun any more, save the first. Raises Waits, ReadFailed or NotAdmitted.
         """
         async with self._database.transaction() as session:
             position = await feed_repository.position_of(session, wallet_id=run.wallet_id)
+            strangers = await feed_repository.strangers_of(session, wallet_id=run.wallet_id)
+        entries_read = run.entries_read
         for _ in range(PAGES_A_TURN):
+            beyond = feed.limit_reached(entries_read=entries_read, strangers=strangers)
+            if beyond is not None:
+                return beyond
             page = await self._page(run.wallet_id, endpoint, position)
             judged = feed.judge(page, position)
             if isinstance(judged, Gap):
                 raise Waits("feed_gap")
             if isinstance(judged, Regressed):
                 return judged
-            await self._store(run, position, judged, read_from=endpoint)
+            entries_read, strangers = await self._store(run, position, judged, read_from=endpoint)
             if judged.is_last:
                 return True
             position = judged.position
@@ -61,15 +66,17 @@ class FeedReader:
         )
         return read.value
 
-    async def _store(self, run: Run, before: Position, fresh: Fresh, *, read_from: Endpoint) -> None:
+    async def _store(self, run: Run, before: Position, fresh: Fresh, *, read_from: Endpoint) -> tuple[int, int]:
+        """Keep what is new; returns how many entries the run has read, and how many orders are kept that we never gave."""
         async with self._database.transaction() as session:
             wallet = await wallets_repository.find(session, realm=run.realm, wallet=run.wallet_id, lock="NO KEY UPDATE")
             refuse_if_moved(wallet, read_from)
-            stored = await feed_repository.store(
+            strangers = await feed_repository.store(
                 session, wallet_id=run.wallet_id, before=before, reached=fresh.position, entries=fresh.entries
             )
-        if not stored:
-            raise Waits("another_run_reads")
+            if strangers is None:
+                raise Waits("another_run_reads")
+            return await runs_repository.count_entries(session, run, len(fresh.entries)), strangers
 
 
 def refuse_if_moved(wallet: Wallet | None, read_from: Endpoint) -> None:

@@ -25,7 +25,7 @@ from wallet_gateway.protocols.endpoint import Endpoint
 from wallet_gateway.protocols.results import ReadFailed
 from wallet_gateway.reconciliation import feed_repository, runs_repository
 from wallet_gateway.reconciliation.comparison import Break, compare, unknown
-from wallet_gateway.reconciliation.feed import Regressed
+from wallet_gateway.reconciliation.feed import Beyond, Regressed
 from wallet_gateway.reconciliation.models import Run
 from wallet_gateway.reconciliation.progress import Compared, Waits
 from wallet_gateway.reconciliation.reading import FeedReader, refuse_if_moved
@@ -119,7 +119,7 @@ class Reconciler:
             waits_for = failed.code
             seconds = _BACKOFF_SECONDS[min(run.attempts, len(_BACKOFF_SECONDS)) - 1]
             log.info("reconciliation.waits", reconciliation_id=typeids.encode("rec", run.id), code=waits_for)
-            if datetime.now(UTC) - run.created_at >= _GIVES_UP:
+            if _is_overdue(run):
                 await self._give_up(run, waits_for)
                 return
         async with self._database.autocommit() as connection:
@@ -166,13 +166,19 @@ class Reconciler:
         if isinstance(outcome, Regressed):
             await self._freeze(run, outcome, read_from=endpoint)
             return True
+        if isinstance(outcome, Beyond):
+            await self._give_up(run, outcome.code)
+            return True
         if not outcome:
-            return False
+            if not _is_overdue(run):
+                return False
+            await self._give_up(run, "feed_too_long")
+            return True
         compared = await self._compare_ours(run, read_at=read_at)
         await self._find_unknown(run)
         # What had not ended is looked at again: the next run looks back to the oldest of it.
         open_since = [since for since in (oldest_open, compared.late_since) if since is not None]
-        await self._finish(run, compared, checked_to=min([run.to_at, *open_since]) - _SLACK)
+        await self._finish(run, compared, checked_to=min([run.to_at, *open_since]) - _SLACK, at_end=True)
         return True
 
     async def _without_feed(self, run: Run, code: str) -> bool:
@@ -270,12 +276,17 @@ class Reconciler:
         log.error("wallet.frozen", wallet_id=typeids.encode("ew", run.wallet_id), reason=FEED_REGRESSED)
         await self._finish(run, Compared(), checked_to=run.from_at)
 
-    async def _finish(self, run: Run, compared: Compared, *, checked_to: datetime) -> None:
+    async def _finish(self, run: Run, compared: Compared, *, checked_to: datetime, at_end: bool = False) -> None:
         async with self._database.transaction() as session:
             await runs_repository.finish(
                 session,
                 run,
                 steps_compared=compared.count,
                 checked_to=checked_to,
+                at_end=at_end,
                 next_seconds=float(self._interval_seconds),
             )
+
+
+def _is_overdue(run: Run) -> bool:
+    return datetime.now(UTC) - run.created_at >= _GIVES_UP

@@ -108,10 +108,18 @@ async def put_off(connection: AsyncConnection, run: Run, *, seconds: float, wait
     await connection.execute(statement, {"id": run.id, "seconds": seconds, "waits_for": waits_for})
 
 
+async def count_entries(session: AsyncSession, run: Run, entries: int) -> int:
+    """Count entries that a run has read; returns how many it has by now."""
+    statement = text(
+        "UPDATE reconciliations SET entries_read = entries_read + :entries WHERE id = :id RETURNING entries_read"
+    )
+    return int((await session.execute(statement, {"id": run.id, "entries": entries})).scalar_one())
+
+
 async def note_break(session: AsyncSession, run: Run, found: Break, *, now: datetime) -> None:
     """Write a break down as found by this run, and publish it if it is new.
 
-    One that was resolved is not found again; but while the feed is further back than it was, no run is clean.
+    One that was resolved is not found again; but no run is clean while the feed is further back than it was, or not read.
     """
     fingerprint = _fingerprint(found)
     break_id = typeids.new_id()
@@ -133,16 +141,25 @@ async def note_break(session: AsyncSession, run: Run, found: Break, *, now: date
         await session.execute(_INSERT_EVENT, {**realm, **row, "id": typeids.new_id()})
     else:
         known = (await session.execute(_KNOWN_BREAK, {"wallet_id": run.wallet_id, "fingerprint": fingerprint})).one()
-        if known.resolved_at is not None and found.kind != "feed_regressed":
+        if known.resolved_at is not None and found.kind not in {"feed_regressed", "feed_unreadable"}:
             return
         break_id = known.id
     await session.execute(_INSERT_FINDING, {"run_id": run.id, "break_id": break_id})
 
 
 async def finish(
-    session: AsyncSession, run: Run, *, steps_compared: int, checked_to: datetime, next_seconds: float
+    session: AsyncSession,
+    run: Run,
+    *,
+    steps_compared: int,
+    checked_to: datetime,
+    next_seconds: float,
+    at_end: bool,
 ) -> None:
-    """End a run: clean, or with breaks; one that was scheduled says how far the next need not look back."""
+    """End a run: clean, or with breaks; one that was scheduled says how far the next need not look back.
+
+    ``at_end``: the feed was read to its end, so that what it held at the first such look is its past.
+    """
     row = (await session.execute(_FINISH, {"id": run.id, "steps_compared": steps_compared})).one_or_none()
     if row is None or not row.is_scheduled:
         return
@@ -150,12 +167,12 @@ async def finish(
         text(
             """
             UPDATE feed_positions SET
-                checked_to = :checked_to, baseline_seq = coalesce(baseline_seq, seq),
+                checked_to = :checked_to, baseline_seq = CASE WHEN :at_end THEN coalesce(baseline_seq, seq) ELSE baseline_seq END,
                 next_run_at = now() + make_interval(secs => :seconds)
             WHERE wallet_id = :wallet_id
             """
         ),
-        {"wallet_id": row.wallet_id, "checked_to": checked_to, "seconds": next_seconds},
+        {"wallet_id": row.wallet_id, "checked_to": checked_to, "seconds": next_seconds, "at_end": at_end},
     )
 
 
