@@ -1,5 +1,6 @@
 """Every problem of the gateway is in its document, and some test provokes it."""
 
+import ast
 import importlib
 import inspect
 import json
@@ -49,8 +50,14 @@ def test_a_problem_is_documented_and_provoked(code: str, status: int) -> None:
 
 
 def _demands(text: str, code: str, status: int) -> bool:
-    """Tell whether a test compares an answer with this code, and knows the status."""
-    return re.search(rf'["\']{code}["\']', text) is not None and str(status) in text
+    """Tell whether one test, or one table of cases, holds this code and its status."""
+    lines = text.splitlines()
+    for node in ast.parse(text).body:
+        begins = min([node.lineno, *(item.lineno for item in getattr(node, "decorator_list", ()))])
+        part = "\n".join(lines[begins - 1 : node.end_lineno])
+        if re.search(rf'["\']{code}["\']', part) and re.search(rf"\b{status}\b", part):
+            return True
+    return False
 
 
 def _document_text() -> str:

@@ -196,6 +196,21 @@ def _forgotten_tombstones(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(repository, "_APPLY", text(over))
 
 
+def _forgotten_commits(patch: pytest.MonkeyPatch) -> None:
+    carry_out = Batch.carry_out
+
+    def unrecorded(batch: Batch, wanted: Wanted) -> Transfer | None:
+        is_known = wanted.transfer_id in batch._transfers
+        answer = carry_out(batch, wanted)
+        if wanted.action == "commit" and not is_known:
+            del batch._transfers[wanted.transfer_id]
+            batch.written.pop()
+            batch.latest_seq -= 1
+        return answer
+
+    patch.setattr(Batch, "carry_out", unrecorded)
+
+
 def _known_for_two_days(patch: pytest.MonkeyPatch) -> None:
     described = discovery.described
 
@@ -229,6 +244,7 @@ BROKEN_WALLETS: Mapping[str, BrokenWallet] = {
     "serves any owner": _by("wallet_of_another_owner_is_rejected", rules=ServesAnyOwner),
     "tells ends of holds": _by("holds_that_end_say_so", rules=TellsHoldEnds),
     "forgets tombstones": _by("order_after_its_cancel_is_refused", patch=_forgotten_tombstones),
+    "forgets commits of unknown ids": _by("commit_of_an_unknown_id_is_recorded", patch=_forgotten_commits),
     "forgets ids after two days": _by("ids_are_known_long_enough", patch=_known_for_two_days),
     "takes a nonce twice": _by("a_nonce_counts_once", patch=_no_nonces),
     "takes any time": _by("old_and_future_signatures_are_refused", patch=_any_time),

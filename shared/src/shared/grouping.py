@@ -85,14 +85,15 @@ class Groups(Generic[Item, Result]):
     async def _do(self, group: Sequence[_Waiting[Item, Result]]) -> None:
         try:
             results = await self._run([waiting.items for waiting in group])
+            answers = list(zip(group, results, strict=True))
         except Exception as exc:  # noqa: BLE001 - it belongs to the callers, who wait for it
             if len(group) > 1 and not is_unavailable(exc):
                 # One of them may be the reason: by themselves the others pass.
                 for waiting in group:
                     await self._do([waiting])
                 return
-            results = [exc] * len(group)
-        for waiting, result in zip(group, results, strict=True):
+            answers = [(waiting, exc) for waiting in group]
+        for waiting, result in answers:
             if waiting.answer.done():
                 continue
             if isinstance(result, Exception):

@@ -90,14 +90,14 @@ async def test_one_tenant_has_at_most_half_of_the_slots(books: Books, monkeypatc
     page = books.reconciler._reader._page
     both = asyncio.Event()
 
-    async def hangs(wallet_id: Any, *given: Any) -> Any:
+    async def hangs(run: Any, *given: Any) -> Any:
         if not go_on.is_set():
-            hanging.add(wallet_id)
+            hanging.add(run.wallet_id)
             if len(hanging) == 2:
                 both.set()
             async with asyncio.timeout(20):
                 await go_on.wait()
-        return await page(wallet_id, *given)
+        return await page(run, *given)
 
     monkeypatch.setattr(books.reconciler._reader, "_page", hangs)
     working = [asyncio.create_task(books.reconciler.work_once()) for _ in range(2)]

@@ -14,7 +14,7 @@ from support.databases import Databases
 from support.egress_peer import answer, run_peer
 from support.sibling_service import NOBODY_LISTENS
 from support.transfer_bench import Bench, Place, crashing_engine, running_engine, transfer_bench
-from wallet_gateway.transfers import engine_repository
+from wallet_gateway.transfers import engine_repository, lease_repository
 
 WRITE_CALL = {
     "transfer_path": "/transfers",
@@ -123,9 +123,9 @@ async def test_what_is_written_counts_once_and_only_under_the_latest_fence(bench
     async with database.autocommit() as connection:
         claims = []
         for worker in workers:
-            await engine_repository.renew_worker(connection, worker_id=worker, name="test", lease_seconds=60)
+            await lease_repository.renew_worker(connection, worker_id=worker, name="test", lease_seconds=60)
             claims += await engine_repository.claim(connection, worker_id=worker, limit=1)
-            await engine_repository.end_worker(connection, worker_id=worker)
+            await lease_repository.end_worker(connection, worker_id=worker)
         first, second = (claimed for claimed in claims if claimed.transfer.id == transfer_id)
         records = [
             {"id": str(transfer_id), "fence": claimed.fence, "revision": claimed.revision, "status": "pending"}

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from support.databases import Databases
 from support.transfer_bench import Bench, transfer_bench
-from wallet_gateway.transfers import engine_repository
+from wallet_gateway.transfers import lease_repository
 from wallet_gateway.transfers.lease import Lease
 
 
@@ -32,13 +32,13 @@ async def test_it_counts_four_fifths_from_when_it_was_asked_for(bench: Bench, mo
     clock = [100.0]
     lease = Lease(bench.service.resources.database, name="test", lease_seconds=10, clock=lambda: clock[0])
     assert not lease.is_valid()
-    renew = engine_repository.renew_worker
+    renew = lease_repository.renew_worker
 
     async def is_slow(connection: AsyncConnection, **values: Any) -> None:
         await renew(connection, **values)
         clock[0] += 5
 
-    monkeypatch.setattr(engine_repository, "renew_worker", is_slow)
+    monkeypatch.setattr(lease_repository, "renew_worker", is_slow)
     await lease.renew()
     for moment, is_valid in ((105.0, True), (107.9, True), (108.0, False), (110.0, False)):
         clock[0] = moment

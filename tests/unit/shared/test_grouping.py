@@ -87,6 +87,19 @@ async def test_what_one_brings_about_is_its_own() -> None:
     assert [repr(result) for result in results[STATEMENTS_AT_ONCE:]] == ["1", "ValueError('refused')", "3"]
 
 
+async def test_who_gets_no_result_is_told_and_the_next_one_is_answered() -> None:
+    """A fault of ours leaves nobody waiting."""
+
+    async def run(bodies: Bodies) -> Sequence[int]:
+        return [] if bodies == [[1]] else [sum(body) for body in bodies]
+
+    groups = Groups(run, at_once=1, items_max=GROUP_EVENTS_MAX)
+    async with asyncio.timeout(5):
+        with pytest.raises(ValueError, match="shorter"):
+            await groups.join([1])
+        assert await groups.join([2]) == 2
+
+
 async def test_while_the_database_is_away_all_are_told_at_once() -> None:
     """Trying each by itself would only make everybody wait longer."""
     statements = Statements()

@@ -14,11 +14,13 @@ from wallet_gateway.isolation.calls import is_healthy_refusal
 from wallet_gateway.isolation.errors import BreakerOpen, NoRoom, RateExceeded
 from wallet_gateway.isolation.gate import Isolation, Lane, LaneLimits
 
-ONE, OTHER = typeids.new_id(), typeids.new_id()
+ONE, OTHER, THIRD = typeids.new_id(), typeids.new_id(), typeids.new_id()
+TENANT, NEIGHBOUR = typeids.new_id(), typeids.new_id()
+_TOGETHER = {"tenant_in_flight_max": 3, "all_in_flight_max": 4}
 SMALL: Mapping[Lane, LaneLimits] = {
-    "read": LaneLimits(in_flight_max=2, waiting_max=1, per_second=100),
-    "write": LaneLimits(in_flight_max=2, waiting_max=1, per_second=3),
-    "resolve": LaneLimits(in_flight_max=1, waiting_max=1, per_second=2),
+    "read": LaneLimits(in_flight_max=2, waiting_max=1, per_second=100, **_TOGETHER),
+    "write": LaneLimits(in_flight_max=2, waiting_max=1, per_second=3, **_TOGETHER),
+    "resolve": LaneLimits(in_flight_max=1, waiting_max=1, per_second=2, **_TOGETHER),
 }
 
 
@@ -34,7 +36,7 @@ class Clock:
 
 async def _fail(isolation: Isolation, lane: Lane = "read", times: int = FAILURES_MAX) -> None:
     for _ in range(times):
-        async with isolation.admit(ONE, lane, wait_seconds=0) as ticket:
+        async with isolation.admit(ONE, lane, tenant_id=TENANT, wait_seconds=0) as ticket:
             ticket.failed()
 
 
@@ -43,14 +45,14 @@ async def test_room_is_bounded_and_so_is_waiting_for_it() -> None:
     isolation = Isolation(SMALL)
     async with AsyncExitStack() as held:
         for _ in range(2):
-            await held.enter_async_context(isolation.admit(ONE, "read", wait_seconds=0))
+            await held.enter_async_context(isolation.admit(ONE, "read", tenant_id=TENANT, wait_seconds=0))
         with pytest.raises(NoRoom):
-            async with isolation.admit(ONE, "read", wait_seconds=0.01):
+            async with isolation.admit(ONE, "read", tenant_id=TENANT, wait_seconds=0.01):
                 pass
         waiting = asyncio.create_task(_pass(isolation, ONE, "read"))
         await asyncio.sleep(0)
         with pytest.raises(NoRoom):
-            async with isolation.admit(ONE, "read", wait_seconds=60):
+            async with isolation.admit(ONE, "read", tenant_id=TENANT, wait_seconds=60):
                 pass
     assert await waiting == "through"
 
@@ -60,10 +62,32 @@ async def test_lanes_and_wallets_do_not_feel_one_another() -> None:
     isolation = Isolation(SMALL)
     async with AsyncExitStack() as held:
         for _ in range(2):
-            await held.enter_async_context(isolation.admit(ONE, "read", wait_seconds=0))
+            await held.enter_async_context(isolation.admit(ONE, "read", tenant_id=TENANT, wait_seconds=0))
         assert await _pass(isolation, ONE, "write") == "through"
         assert await _pass(isolation, ONE, "resolve") == "through"
         assert await _pass(isolation, OTHER, "read") == "through"
+
+
+async def test_a_tenant_whose_wallets_hang_leaves_room_for_the_others() -> None:
+    """Of four places it has three at most, through any number of wallets; who finds none waits, and no wallet is blamed."""
+    isolation = Isolation(SMALL)
+    async with AsyncExitStack() as held:
+        for wallet_id in (ONE, ONE, OTHER):
+            await held.enter_async_context(isolation.admit(wallet_id, "read", tenant_id=TENANT, wait_seconds=0))
+        with pytest.raises(NoRoom):
+            async with isolation.admit(OTHER, "read", tenant_id=TENANT, wait_seconds=0.01):
+                pass
+        assert isolation.open_seconds(OTHER) == 0
+        waiting = asyncio.create_task(_pass(isolation, OTHER, "read"))
+        await asyncio.sleep(0)
+        async with isolation.admit(THIRD, "read", tenant_id=NEIGHBOUR, wait_seconds=0):
+            # All four are taken: nobody waits for a connection in vain either.
+            with pytest.raises(NoRoom):
+                async with isolation.admit(THIRD, "read", tenant_id=NEIGHBOUR, wait_seconds=0.01):
+                    pass
+        assert not waiting.done()
+    assert await waiting == "through"
+    assert await _pass(isolation, OTHER, "read") == "through"
 
 
 async def test_the_rate_is_each_wallets_and_each_lanes_own() -> None:
@@ -92,10 +116,10 @@ async def test_an_open_breaker_stops_reads_and_writes_and_lets_the_resolver_on()
         assert refused.value.retry_after_seconds == OPEN_SECONDS_MIN
     assert isolation.open_seconds(ONE) == OPEN_SECONDS_MIN
     assert isolation.open_seconds(OTHER) == 0
-    async with isolation.admit(ONE, "resolve", wait_seconds=0) as ticket:
+    async with isolation.admit(ONE, "resolve", tenant_id=TENANT, wait_seconds=0) as ticket:
         ticket.failed()
     assert told == [(ONE, OPEN_SECONDS_MIN)]
-    async with isolation.admit(ONE, "resolve", wait_seconds=0) as ticket:
+    async with isolation.admit(ONE, "resolve", tenant_id=TENANT, wait_seconds=0) as ticket:
         ticket.answered()
     assert told == [(ONE, OPEN_SECONDS_MIN), (ONE, None)]
     assert await _pass(isolation, ONE, "read") == "through"
@@ -106,7 +130,10 @@ async def test_a_breaker_that_opens_stops_those_who_wait_for_room_too() -> None:
     isolation = Isolation(SMALL, clock=Clock())
     await _fail(isolation, times=FAILURES_MAX - 1)
     async with AsyncExitStack() as held:
-        tickets = [await held.enter_async_context(isolation.admit(ONE, "read", wait_seconds=0)) for _ in range(2)]
+        tickets = [
+            await held.enter_async_context(isolation.admit(ONE, "read", tenant_id=TENANT, wait_seconds=0))
+            for _ in range(2)
+        ]
         waiting = asyncio.create_task(_pass(isolation, ONE, "read"))
         await asyncio.sleep(0)
         tickets[0].failed()
@@ -120,10 +147,10 @@ async def test_after_its_time_one_call_probes() -> None:
     isolation = Isolation(SMALL, clock=clock)
     await _fail(isolation)
     clock.now += OPEN_SECONDS_MIN
-    async with isolation.admit(ONE, "read", wait_seconds=0):
+    async with isolation.admit(ONE, "read", tenant_id=TENANT, wait_seconds=0):
         with pytest.raises(BreakerOpen):
             await _pass(isolation, ONE, "read")
-    async with isolation.admit(ONE, "read", wait_seconds=0) as ticket:
+    async with isolation.admit(ONE, "read", tenant_id=TENANT, wait_seconds=0) as ticket:
         ticket.answered()
     assert await _pass(isolation, ONE, "write") == "through"
 
@@ -149,6 +176,6 @@ def test_a_refusal_of_one_call_is_no_reason_to_leave_a_wallet_alone(status: int 
 
 
 async def _pass(isolation: Isolation, wallet_id: UUID, lane: Lane) -> str:
-    async with isolation.admit(wallet_id, lane, wait_seconds=60) as ticket:
+    async with isolation.admit(wallet_id, lane, tenant_id=TENANT, wait_seconds=60) as ticket:
         ticket.answered()
     return "through"

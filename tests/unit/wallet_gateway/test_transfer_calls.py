@@ -72,7 +72,7 @@ async def test_only_what_must_be_resolved_goes_past_an_open_breaker(lane: str, *
     stored: Any = SimpleNamespace(wallet=SimpleNamespace(id=PARTNER))
     assert caller._lane(journey, stored) == "write"
     for _ in range(FAILURES_MAX):
-        async with isolation.admit(PARTNER, "write", wait_seconds=1) as ticket:
+        async with isolation.admit(PARTNER, "write", tenant_id=UUID(int=9), wait_seconds=1) as ticket:
             ticket.failed()
     assert caller._lane(journey, stored) == lane
 

@@ -11,8 +11,10 @@ class Settings(ServiceSettings):
     service_key: SecretStr = SecretStr("")
     """This service's own key, with ``credentials:verify``."""
 
-    wallet_connections: int = Field(default=1000, ge=10, le=20_000)
-    """Connections to wallets that one process opens at most, to all of them together."""
+    wallet_connections: int = Field(default=1000, ge=20, le=20_000)
+    """Connections to wallets that one process opens at most, to all of them together: half for reads, a third for transfers."""
+    tenant_calls_in_flight: int = Field(default=250, ge=1, le=20_000)
+    """Calls to one tenant's wallets at a time, in each process and for each kind; never more than half of all."""
     wallet_reads_in_flight: int = Field(default=32, ge=1, le=1000)
     """Reads of one wallet at a time, in each process; so many connections a wallet that hangs can hold by reads."""
     wallet_writes_in_flight: int = Field(default=64, ge=1, le=1000)
@@ -26,6 +28,8 @@ class Settings(ServiceSettings):
     """A service key with ``events:publish``: what transfers have come to is published with it."""
     transfer_slots: int = Field(default=1000, ge=1, le=5000)
     """Transfers that one worker carries out at a time."""
+    tenant_transfer_slots: int = Field(default=250, ge=1, le=5000)
+    """Of these, for one tenant: with several wallets that hang it still leaves room for the others."""
     transfer_lease_seconds: float = Field(default=5.0, ge=2)
     """How long transfers stay with a worker that no longer says it lives; so long a kill -9 can delay them."""
     transfer_review_after_seconds: int = Field(default=86_400, ge=60, le=30 * 86_400)

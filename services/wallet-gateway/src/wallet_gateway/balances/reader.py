@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
+from uuid import UUID
 
 from shared.ewp.messages import PAGE_ITEMS_MAX, WalletBalance
 from wallet_gateway.balances.balance import BalanceKey, BalancesRead, Snapshot
@@ -99,7 +100,7 @@ class BalanceReader:
         balances: list[WalletBalance] = []
         cursor: str | None = None
         for _ in range(PAGES_MAX):
-            page = await self._page(endpoint, key, cursor)
+            page = await self._page(endpoint, key, cursor, tenant_id=stored.wallet.tenant_id)
             balances += page[0]
             cursor = page[1]
             if cursor is None or len(balances) >= BALANCES_MAX:
@@ -115,7 +116,7 @@ class BalanceReader:
         return snapshot
 
     async def _page(
-        self, endpoint: Endpoint, key: BalanceKey, cursor: str | None
+        self, endpoint: Endpoint, key: BalanceKey, cursor: str | None, *, tenant_id: UUID
     ) -> tuple[list[WalletBalance], str | None]:
         read = await isolated_read(
             self._wallets.isolation,
@@ -123,6 +124,7 @@ class BalanceReader:
             lambda: self._wallets.client.query_balances(
                 endpoint, owner_refs=[key.owner_ref], currency=key.currency, cursor=cursor, limit=BALANCES_MAX
             ),
+            tenant_id=tenant_id,
             wait_seconds=endpoint.timeout_seconds,
         )
         return read.value.data, read.value.next_cursor

@@ -63,6 +63,7 @@ RULES: Final[tuple[Rule, ...]] = (
     idempotency.not_after_does_not_end_a_hold,
     late_arrivals.cancel_of_an_unknown_id_is_recorded,
     late_arrivals.order_after_its_cancel_is_refused,
+    late_arrivals.commit_of_an_unknown_id_is_recorded,
     late_arrivals.order_after_not_found_is_carried_out_once,
     late_arrivals.order_after_its_time_is_rejected,
     late_arrivals.order_and_cancel_at_once_agree,

@@ -75,6 +75,7 @@ class Discovery:
             self._wallets.isolation,
             stored.wallet.id,
             lambda: self._wallets.client.well_known(endpoint),
+            tenant_id=stored.wallet.tenant_id,
             wait_seconds=endpoint.timeout_seconds,
         )
         async with self._database.transaction() as session:
@@ -126,7 +127,9 @@ class ConnectionTests:
     async def _observe(self, stored: StoredWallet) -> Observed:
         endpoint = self._wallets.endpoints.open(stored)
         try:
-            async with self._wallets.isolation.admit(stored.wallet.id, "resolve", wait_seconds=_WAIT_SECONDS) as ticket:
+            async with self._wallets.isolation.admit(
+                stored.wallet.id, "resolve", tenant_id=stored.wallet.tenant_id, wait_seconds=_WAIT_SECONDS
+            ) as ticket:
                 signed, forged, well_known = await asyncio.gather(
                     self._ask_balances(endpoint),
                     self._ask_balances(_with_wrong_key(endpoint)),

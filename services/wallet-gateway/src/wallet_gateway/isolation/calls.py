@@ -17,11 +17,12 @@ async def isolated_read(
     wallet_id: UUID,
     call: Callable[[], Awaitable[Read[T]]],
     *,
+    tenant_id: UUID,
     wait_seconds: float,
     lane: Lane = "read",
 ) -> Read[T]:
     """Make a read; raises NotAdmitted when it was not made, ReadFailed when it brought nothing."""
-    async with isolation.admit(wallet_id, lane, wait_seconds=wait_seconds) as ticket:
+    async with isolation.admit(wallet_id, lane, tenant_id=tenant_id, wait_seconds=wait_seconds) as ticket:
         try:
             read = await call()
         except ReadFailed as failed:
@@ -39,11 +40,12 @@ async def isolated_step(
     wallet_id: UUID,
     call: Callable[[], Awaitable[StepResult]],
     *,
+    tenant_id: UUID,
     wait_seconds: float,
     lane: Lane = "write",
 ) -> StepResult:
     """Make a call of a step; raises NotAdmitted when it was not made."""
-    async with isolation.admit(wallet_id, lane, wait_seconds=wait_seconds) as ticket:
+    async with isolation.admit(wallet_id, lane, tenant_id=tenant_id, wait_seconds=wait_seconds) as ticket:
         result = await call()
         if isinstance(result, NotSent | Unknown) and not is_healthy_refusal(result.call.response_status):
             ticket.failed()

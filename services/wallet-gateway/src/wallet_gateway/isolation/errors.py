@@ -29,6 +29,6 @@ class RateExceeded(NotAdmitted):
 
 
 class NoRoom(NotAdmitted):
-    """So many calls to this wallet are waiting for an answer that no other joins them."""
+    """So many calls to this wallet, or to its tenant's wallets together, wait for an answer that no other joins them."""
 
     code = "no_room"

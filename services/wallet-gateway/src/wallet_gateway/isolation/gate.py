@@ -1,7 +1,9 @@
 """The way to a wallet: every call to one passes here first, and tells how it went. State of one process.
 
 Three lanes, each with its own limits, so that none starves another: ``read``, ``write``, and ``resolve`` for what must go on
-when the breaker is open (resolving unknown outcomes, an operator's test), slowly.
+when the breaker is open (resolving unknown outcomes, an operator's test), slowly. In each lane a wallet, a tenant with all its
+wallets, and all together have so many calls under way at most: a process has that many connections, so no call waits for one,
+and what one tenant's wallets hold up is never taken for another wallet's failure.
 """
 
 import asyncio
@@ -17,7 +19,8 @@ from uuid import UUID
 from shared.rate_limits import RateLimiter
 from wallet_gateway.isolation import breaker as breakers
 from wallet_gateway.isolation.breaker import CLOSED, Breaker, Passage
-from wallet_gateway.isolation.errors import BreakerOpen, NoRoom, RateExceeded
+from wallet_gateway.isolation.errors import BreakerOpen, RateExceeded
+from wallet_gateway.isolation.places import Places
 
 Lane = Literal["read", "write", "resolve"]
 Change = Callable[[UUID, float | None], None]
@@ -29,17 +32,25 @@ _LOOKED_AT_MAX: Final = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneLimits:
-    """What one wallet may be asked through one lane by this process."""
+    """What one wallet may be asked through one lane by this process, and how many calls a tenant and all have under way."""
 
     in_flight_max: int
     waiting_max: int
     per_second: int
+    tenant_in_flight_max: int
+    all_in_flight_max: int
 
 
 DEFAULT_LIMITS: Final[Mapping[Lane, LaneLimits]] = {
-    "read": LaneLimits(in_flight_max=32, waiting_max=64, per_second=200),
-    "write": LaneLimits(in_flight_max=64, waiting_max=256, per_second=1000),
-    "resolve": LaneLimits(in_flight_max=8, waiting_max=64, per_second=20),
+    "read": LaneLimits(
+        in_flight_max=32, waiting_max=64, per_second=200, tenant_in_flight_max=250, all_in_flight_max=500
+    ),
+    "write": LaneLimits(
+        in_flight_max=64, waiting_max=256, per_second=1000, tenant_in_flight_max=175, all_in_flight_max=350
+    ),
+    "resolve": LaneLimits(
+        in_flight_max=8, waiting_max=64, per_second=20, tenant_in_flight_max=25, all_in_flight_max=50
+    ),
 }
 
 
@@ -59,20 +70,13 @@ class Ticket:
 
 
 @dataclass(slots=True)
-class _Places:
-    room: asyncio.Semaphore
-    waiting: int = 0
-    in_flight: int = 0
-
-
-@dataclass(slots=True)
 class _Gate:
     breaker: Breaker = CLOSED
-    lanes: dict[Lane, _Places] = field(default_factory=dict)
+    lanes: dict[Lane, Places] = field(default_factory=dict)
 
     @property
     def is_idle(self) -> bool:
-        return self.breaker == CLOSED and not any(places.waiting or places.in_flight for places in self.lanes.values())
+        return self.breaker == CLOSED and not any(places.is_used for places in self.lanes.values())
 
 
 class Isolation:
@@ -90,21 +94,25 @@ class Isolation:
         self._on_change = on_change
         self._clock = clock
         self._gates: OrderedDict[UUID, _Gate] = OrderedDict()
+        self._of_tenants: dict[tuple[UUID, Lane], Places] = {}
+        """Of those who have calls under way, or waiting."""
+        self._of_all = {lane: Places(limit.all_in_flight_max) for lane, limit in limits.items()}
         self._rates = {
             lane: RateLimiter(lane, limit=limit.per_second, window_seconds=1, keys_max=WALLETS_KEPT_MAX, clock=clock)
             for lane, limit in limits.items()
         }
 
     @asynccontextmanager
-    async def admit(self, wallet_id: UUID, lane: Lane, *, wait_seconds: float) -> AsyncIterator[Ticket]:
+    async def admit(
+        self, wallet_id: UUID, lane: Lane, *, tenant_id: UUID, wait_seconds: float
+    ) -> AsyncIterator[Ticket]:
         """Let one call to a wallet through, waiting at most so long for room; raises BreakerOpen, RateExceeded or NoRoom."""
         gate = self._gate(wallet_id)
         self._refuse_if_open(gate, lane)
         allowance = self._rates[lane].take(wallet_id)
         if allowance.retry_after_seconds is not None:
             raise RateExceeded(retry_after_seconds=allowance.retry_after_seconds)
-        places = await self._enter(gate, lane, wait_seconds)
-        try:
+        async with self._room(gate, lane, tenant_id=tenant_id, wait_seconds=wait_seconds):
             # It may have opened while this call waited.
             self._refuse_if_open(gate, lane)
             now = self._clock()
@@ -116,9 +124,6 @@ class Isolation:
                 yield ticket
             finally:
                 self._judge(wallet_id, gate, passage, ticket)
-        finally:
-            places.in_flight -= 1
-            places.room.release()
 
     def open_seconds(self, wallet_id: UUID) -> float:
         """Return how long the breaker of a wallet stays open; 0 when a call would be let through."""
@@ -144,27 +149,34 @@ class Isolation:
         if wait_seconds > 0 and lane != "resolve":
             raise BreakerOpen(retry_after_seconds=wait_seconds)
 
-    async def _enter(self, gate: _Gate, lane: Lane, wait_seconds: float) -> _Places:
-        """Take a place, and return those of which it is one; raises NoRoom."""
+    @asynccontextmanager
+    async def _room(self, gate: _Gate, lane: Lane, *, tenant_id: UUID, wait_seconds: float) -> AsyncIterator[None]:
+        """Take a place at the wallet, of its tenant's, and of all; raises NoRoom."""
         limits = self._limits[lane]
-        places = gate.lanes.get(lane)
-        if places is None:
-            places = gate.lanes[lane] = _Places(asyncio.Semaphore(limits.in_flight_max))
-        if not places.room.locked():
-            await places.room.acquire()
-        else:
-            if places.waiting >= limits.waiting_max:
-                raise NoRoom(retry_after_seconds=1.0)
-            places.waiting += 1
+        of_wallet = gate.lanes.get(lane)
+        if of_wallet is None:
+            of_wallet = gate.lanes[lane] = Places(limits.in_flight_max, waiting_max=limits.waiting_max)
+        until = asyncio.get_running_loop().time() + wait_seconds
+        await of_wallet.enter(until=until)
+        try:
+            of_tenant = self._of_tenants.get((tenant_id, lane))
+            if of_tenant is None:
+                of_tenant = self._of_tenants[tenant_id, lane] = Places(limits.tenant_in_flight_max)
             try:
-                async with asyncio.timeout(wait_seconds):
-                    await places.room.acquire()
-            except TimeoutError as exc:
-                raise NoRoom(retry_after_seconds=1.0) from exc
+                await of_tenant.enter(until=until)
+                try:
+                    await self._of_all[lane].enter(until=until)
+                    try:
+                        yield
+                    finally:
+                        self._of_all[lane].leave()
+                finally:
+                    of_tenant.leave()
             finally:
-                places.waiting -= 1
-        places.in_flight += 1
-        return places
+                if not of_tenant.is_used:
+                    self._of_tenants.pop((tenant_id, lane), None)
+        finally:
+            of_wallet.leave()
 
     def _judge(self, wallet_id: UUID, gate: _Gate, passage: Passage, ticket: Ticket) -> None:
         was_open = gate.breaker.open_until

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from typing import Final
-from uuid import UUID
 
 from shared.database import Database
 from shared.ewp.messages import FeedPage
@@ -43,7 +42,7 @@ class FeedReader:
             beyond = feed.limit_reached(entries_read=entries_read, strangers=strangers)
             if beyond is not None:
                 return beyond
-            page = await self._page(run.wallet_id, endpoint, position)
+            page = await self._page(run, endpoint, position)
             judged = feed.judge(page, position)
             if isinstance(judged, Gap):
                 raise Waits("feed_gap")
@@ -57,11 +56,12 @@ class FeedReader:
                 break
         return False
 
-    async def _page(self, wallet_id: UUID, endpoint: Endpoint, position: Position) -> FeedPage:
+    async def _page(self, run: Run, endpoint: Endpoint, position: Position) -> FeedPage:
         read = await isolated_read(
             self._wallets.isolation,
-            wallet_id,
+            run.wallet_id,
             lambda: self._wallets.client.feed(endpoint, after_seq=position.after_seq, limit=feed.PAGE_ENTRIES),
+            tenant_id=run.tenant_id,
             wait_seconds=min(endpoint.timeout_seconds, WAIT_SECONDS_MAX),
         )
         return read.value

@@ -39,6 +39,7 @@ class StepCaller:
                 self._wallets.isolation,
                 stored.wallet.id,
                 lambda: self._make(journey, call, stored),
+                tenant_id=stored.wallet.tenant_id,
                 wait_seconds=ROOM_WAIT_SECONDS,
                 lane=self._lane(journey, stored),
             )

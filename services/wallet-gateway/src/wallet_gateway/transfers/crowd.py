@@ -1,4 +1,4 @@
-"""How many of a worker's transfers are at each wallet: none gets more of the worker than its share.
+"""How many of a worker's transfers are at each wallet, and of each tenant: none gets more of the worker than its share.
 
 A transfer is at the wallet of its step under way; one that has not begun is at its source, or at the wallet that is asked for it
 what it can do. Of a wallet whose share is used up nothing more is claimed, from there or to there, so that wallets which take
@@ -6,14 +6,26 @@ long, or never answer, leave room for the others.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What is taken of shares: so many are at each place, and ``most`` may be; ``full`` are the places with no room."""
+
+    most: int
+    counts: Mapping[UUID, int]
+    full: Sequence[UUID]
+
+
 @dataclass(slots=True)
 class Crowd:
-    """One per worker. ``has_room`` is called when of a wallet's share, which was used up, a quarter is free again."""
+    """Two per worker, of wallets and of tenants. ``has_room`` is called when of a share that was used up a quarter is free again.
+
+    Written for wallets; a transfer is at its tenant from its claim to its end.
+    """
 
     share: int
     has_room: Callable[[], None]
@@ -39,13 +51,10 @@ class Crowd:
         if before is not None:
             self._take_from(before)
 
-    def counts(self) -> dict[UUID, int]:
+    def taken(self) -> Taken:
         """Return how many are at each wallet where there are any."""
-        return dict(self._counts)
-
-    def full(self) -> list[UUID]:
-        """Return the wallets whose share is used up."""
-        return [wallet_id for wallet_id, count in self._counts.items() if count >= self.share]
+        full = [wallet_id for wallet_id, count in self._counts.items() if count >= self.share]
+        return Taken(most=self.share, counts=dict(self._counts), full=full)
 
     def _take_from(self, wallet_id: UUID) -> None:
         self._counts[wallet_id] -= 1

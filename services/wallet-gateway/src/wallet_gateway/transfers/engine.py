@@ -77,6 +77,7 @@ class Engine:
         self._recorder = Recorder(parts.engine_database)
         self._ended_hints = wake_up.Hints(parts.queue, wake_up.ENDED)
         self._crowd = Crowd(settings.wallet_writes_in_flight, self._look_again)
+        self._tenants = Crowd(settings.tenant_transfer_slots, self._look_again)
         book = WalletBook(parts.database)
         policy = policy or Policy(review_after=timedelta(seconds=settings.transfer_review_after_seconds))
         self._runner = Runner(
@@ -171,9 +172,7 @@ class Engine:
                     limit=limit,
                     ids=ids,
                     running=list(self._running),
-                    room=engine_repository.Room(
-                        share=self._crowd.share, counts=self._crowd.counts(), full=self._crowd.full()
-                    ),
+                    room=engine_repository.Room(wallets=self._crowd.taken(), tenants=self._tenants.taken()),
                 )
         except (SQLAlchemyError, OSError, TimeoutError) as exc:
             log.warning("transfers.claim_waits", reason=type(exc).__name__)
@@ -182,7 +181,8 @@ class Engine:
             task = asyncio.create_task(self._carry_out(item), name="transfer")
             # Under its fence: the same transfer may be claimed again before the task before it has quite ended.
             self._running[item.transfer.id] = task
-            self._crowd.enter(item.transfer.id, fence=item.fence, wallet_id=item.place)
+            self._crowd.enter(item.transfer.id, item.fence, item.place)
+            self._tenants.enter(item.transfer.id, item.fence, item.transfer.realm.tenant_id)
             task.add_done_callback(partial(self._has_run, item))
         self._metrics.running.set(len(self._running))
         return len(claimed)
@@ -216,7 +216,8 @@ class Engine:
         return None if self._lease.is_valid() else "lease_lost"
 
     def _has_run(self, claimed: Claimed, task: asyncio.Task[None]) -> None:
-        self._crowd.leave(claimed.transfer.id, fence=claimed.fence)
+        for crowd in (self._crowd, self._tenants):
+            crowd.leave(claimed.transfer.id, fence=claimed.fence)
         if self._running.get(claimed.transfer.id) is task:
             del self._running[claimed.transfer.id]
         self._metrics.running.set(len(self._running))

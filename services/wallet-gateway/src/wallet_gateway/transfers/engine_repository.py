@@ -4,7 +4,7 @@ A claimed transfer carries a fence, and is written only while it still does: a w
 what its successor did. Its revision rises with each record, so that a record repeated after a lost connection counts once.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.access import Realm
+from wallet_gateway.transfers.crowd import Taken
 from wallet_gateway.transfers.journey import Record
 from wallet_gateway.transfers.plan import Failure, Shape, StepKind
 from wallet_gateway.transfers.resolution import Attempt, Mode
@@ -22,22 +23,29 @@ from wallet_gateway.transfers.transfer import Account, Claimed, StepRow, Transfe
 # Each part is driven by a small index of its own: what is due and free, what dead workers have left, and what stands as this
 # worker's and is not carried out by it (a claim whose answer was lost; nobody else would ever take it). What other living
 # workers carry out, which may be a thousand transfers, is never looked through.
-# No more than each wallet's share: one that is ``full`` is passed over, of another's as many are taken as there is room for.
+# No more than each wallet's share and each tenant's: what is ``full`` is passed over, of others as many are taken as there is
+# room for.
 _SHARED = """
     ), ranked AS (
-        SELECT id, source_wallet_id, row_number() OVER (PARTITION BY source_wallet_id ORDER BY due_at) AS place FROM candidates
+        SELECT id, source_wallet_id, tenant_id, row_number() OVER (PARTITION BY source_wallet_id ORDER BY due_at) AS place,
+            row_number() OVER (PARTITION BY tenant_id ORDER BY due_at) AS tenant_place
+        FROM candidates
     ), free AS MATERIALIZED (
         SELECT t.id FROM ranked
         JOIN transfers t ON t.id = ranked.id AND t.status = 'pending' AND t.worker_id IS NULL AND t.due_at <= now()
         LEFT JOIN unnest(CAST(:crowded AS uuid[]), CAST(:counts AS integer[])) AS crowd (wallet_id, here)
             ON crowd.wallet_id = ranked.source_wallet_id
+        LEFT JOIN unnest(CAST(:crowded_tenants AS uuid[]), CAST(:tenant_counts AS integer[])) AS of_tenant (tenant_id, here)
+            ON of_tenant.tenant_id = ranked.tenant_id
         WHERE ranked.place <= :share - coalesce(crowd.here, 0)
+            AND ranked.tenant_place <= :tenant_share - coalesce(of_tenant.here, 0)
         FOR UPDATE OF t SKIP LOCKED
     """
-_OF_OTHERS = "source_wallet_id <> ALL(CAST(:full AS uuid[])) AND target_wallet_id <> ALL(CAST(:full AS uuid[]))"
+_OF_OTHERS = """source_wallet_id <> ALL(CAST(:full AS uuid[])) AND target_wallet_id <> ALL(CAST(:full AS uuid[]))
+            AND tenant_id <> ALL(CAST(:full_tenants AS uuid[]))"""
 _ANY_DUE = f"""
     WITH candidates AS MATERIALIZED (
-        SELECT id, source_wallet_id, due_at FROM transfers
+        SELECT id, source_wallet_id, tenant_id, due_at FROM transfers
         WHERE status = 'pending' AND worker_id IS NULL AND due_at <= now() AND {_OF_OTHERS}
         ORDER BY due_at LIMIT :limit
     {_SHARED}
@@ -58,7 +66,7 @@ _ANY_DUE = f"""
 _THESE_DUE = f"""
     WITH candidates AS MATERIALIZED (
         SELECT t.* FROM unnest(CAST(:ids AS uuid[])) AS wanted (id) CROSS JOIN LATERAL (
-            SELECT id, source_wallet_id, due_at FROM transfers
+            SELECT id, source_wallet_id, tenant_id, due_at FROM transfers
             WHERE transfers.id = wanted.id AND status = 'pending' AND worker_id IS NULL AND due_at <= now() AND {_OF_OTHERS}
         ) t
         LIMIT :limit
@@ -166,14 +174,14 @@ _WRITTEN_BEFORE = text(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """Of which wallets new transfers may be claimed: so many stand at each already, and ``share`` at most."""
+    """What is taken of the shares of wallets and tenants: new transfers are claimed only where there is room in both."""
 
-    share: int
-    counts: Mapping[UUID, int]
-    full: Sequence[UUID]
+    wallets: Taken
+    tenants: Taken
 
 
-ANY_ROOM: Final = Room(share=2**31 - 1, counts={}, full=())
+_NOTHING: Final = Taken(most=2**31 - 1, counts={}, full=())
+ANY_ROOM: Final = Room(wallets=_NOTHING, tenants=_NOTHING)
 
 
 async def claim(
@@ -193,10 +201,14 @@ async def claim(
     values: dict[str, Any] = {
         "worker_id": worker_id,
         "limit": limit,
-        "share": room.share,
-        "full": list(room.full),
-        "crowded": list(room.counts),
-        "counts": list(room.counts.values()),
+        "share": room.wallets.most,
+        "full": list(room.wallets.full),
+        "crowded": list(room.wallets.counts),
+        "counts": list(room.wallets.counts.values()),
+        "tenant_share": room.tenants.most,
+        "full_tenants": list(room.tenants.full),
+        "crowded_tenants": list(room.tenants.counts),
+        "tenant_counts": list(room.tenants.counts.values()),
     }
     if ids is None:
         found = await connection.execute(_CLAIM_ANY, {**values, "running": list(running)})
@@ -224,29 +236,6 @@ async def let_go(connection: AsyncConnection, *, transfer_id: UUID, fence: int, 
             " WHERE id = :id AND fence = :fence AND status = 'pending'"
         ),
         {"id": transfer_id, "fence": fence, "seconds": seconds},
-    )
-
-
-async def renew_worker(connection: AsyncConnection, *, worker_id: UUID, name: str, lease_seconds: float) -> None:
-    """Say that this worker lives: what it has claimed is left to it for so long."""
-    await connection.execute(
-        text(
-            "INSERT INTO transfer_workers (id, name, expires_at)"
-            " VALUES (:id, :name, now() + make_interval(secs => :lease_seconds))"
-            " ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at"
-        ),
-        {"id": worker_id, "name": name, "lease_seconds": lease_seconds},
-    )
-
-
-async def end_worker(connection: AsyncConnection, *, worker_id: UUID) -> None:
-    """Say that this worker is gone: what it has claimed may be taken at once. Forget those of long ago that left nothing."""
-    await connection.execute(text("UPDATE transfer_workers SET expires_at = now() WHERE id = :id"), {"id": worker_id})
-    await connection.execute(
-        text(
-            "DELETE FROM transfer_workers w WHERE expires_at < now() - interval '1 hour'"
-            " AND NOT EXISTS (SELECT FROM transfers t WHERE t.worker_id = w.id)"
-        )
     )
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared import typeids
 from shared.database import Database
-from wallet_gateway.transfers import engine_repository
+from wallet_gateway.transfers import lease_repository
 
 log = structlog.get_logger()
 
@@ -46,7 +46,7 @@ class Lease:
                 return
             asked_at = self._clock()
             async with self._database.autocommit() as connection:
-                await engine_repository.renew_worker(
+                await lease_repository.renew_worker(
                     connection, worker_id=self.worker_id, name=self._name, lease_seconds=self._lease_seconds
                 )
             self._valid_until = asked_at + self._lease_seconds * _MARGIN
@@ -56,6 +56,6 @@ class Lease:
         self._is_given_up = True
         try:
             async with self._one_at_a_time, self._database.autocommit() as connection:
-                await engine_repository.end_worker(connection, worker_id=self.worker_id)
+                await lease_repository.end_worker(connection, worker_id=self.worker_id)
         except (SQLAlchemyError, OSError, TimeoutError) as exc:
             log.warning("transfers.lease_not_given_up", reason=type(exc).__name__)

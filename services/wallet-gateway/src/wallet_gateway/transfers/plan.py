@@ -193,10 +193,14 @@ def _after_compensation(step: Done, *, refused: Failure | None) -> End:
     if step.applied:
         return End(status="failed" if step.kind is StepKind.RELEASE else "reversed", failure=refused)
     if step.kind is StepKind.RELEASE:
-        taken = Failure(code="release_refused", detail="The target refused, and the source has taken what it held.")
+        taken = Failure(
+            code="release_refused", detail="The target was not credited, and the source has taken what it held."
+        )
         return End(status="manual_review", failure=taken)
     why = step.failure.code if step.failure else "unknown"
-    kept = Failure(code="refund_refused", detail=f"The target refused, and the source refused the refund: {why}.")
+    kept = Failure(
+        code="refund_refused", detail=f"The target was not credited, and the source was not refunded: {why}."
+    )
     return End(status="manual_review", failure=kept)
 
 

@@ -32,6 +32,19 @@ async def order_after_its_cancel_is_refused(bench: Bench) -> None:
     await bench.demand_moved(before)
 
 
+@rule("What an integrator's server implements", needs=[order_after_its_cancel_is_refused])
+async def commit_of_an_unknown_id_is_recorded(bench: Bench) -> None:
+    """A commit of an id that was never seen is a 200 `cancelled`, and the order that arrives later moves nothing."""
+    transfer_id, order = bench.new_id(), bench.order()
+    before = await bench.balance()
+    for call, state in (
+        ("the commit", await bench.commit(transfer_id)),
+        ("the order after it", await bench.put(transfer_id, order)),
+    ):
+        demand(state.state == "cancelled", f"{call}, of an id that was never seen, answered {state.told}")
+    await bench.demand_moved(before)
+
+
 @rule("A transfer", needs=[debit_leaves])
 async def order_after_not_found_is_carried_out_once(bench: Bench) -> None:
     """An order that arrives after a GET said 404 is carried out, once: the 404 was not final."""
