@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -133,9 +134,22 @@ async def test_no_transaction_is_open_while_wallets_are_asked(service: GatewaySe
         await asking
 
 
-@pytest.mark.parametrize("path", ["a%0Ab", "a%7Fb", "x" * 129])
+@pytest.mark.parametrize("path", ["", "a%09b", "a%7Fb", "x" * 129, "x/" * 65])
 async def test_a_client_reference_that_is_none_is_refused(tenant: Tenant, path: str) -> None:
-    """422, before any wallet is asked."""
+    """422, before any wallet is asked; a line feed is in no path at all."""
     answered = await tenant.owner.get(f"/v1/clients/{path}/balances")
     assert answered.status_code == 422
+    assert (await tenant.owner.get("/v1/clients/a%0Ab/balances")).status_code == 404
     assert (await tenant.owner.get(f"/v1/clients/{OWNER}/balances", params={"view": "some"})).status_code == 422
+
+
+async def test_a_client_is_named_with_any_character_that_a_name_has(tenant: Tenant) -> None:
+    """A slash too, encoded as paths encode it, also where the rest of the name looks like this path."""
+    for owner in ("a/b", "/", "desk/7/balances", "a b", "é", "100%", "?#"):
+        wallet = FakeWallet()
+        wallet.model.open_account("acct-1", "1", owner_ref=owner)
+        async with tenant.served_wallet(wallet) as (made, _):
+            told = await tenant.owner.get(f"/v1/clients/{quote(owner, safe='')}/balances")
+            assert told.status_code == 200, told.text
+            assert [row["owner_ref"] for row in told.json()["data"]] == [owner]
+        assert (await tenant.owner.delete(f"/v1/external-wallets/{made['id']}")).status_code == 204

@@ -57,6 +57,21 @@ async def test_a_good_wallet_passes_and_its_capabilities_are_kept(service: Gatew
     assert (await service.audit("wallet.connection_tested"))[-1]["signature"] == "ok"
 
 
+async def test_a_document_beyond_all_bounds_is_a_failed_check(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what was known before stands."""
+    wallet = FakeWallet()
+    async with tenant.served_wallet(wallet) as (made, _):
+        before = await _tested(tenant, made)
+        sane = wallet.model.well_known()
+        beyond = sane.model_copy(update={"retention_days": 10**20})
+        monkeypatch.setattr(type(wallet.model), "well_known", lambda _model: beyond)
+        shown = await _tested(tenant, made)
+    assert _lines(shown)["capabilities"] == ("failed", "answer_malformed")
+    assert shown["capabilities"] is None
+    after = (await tenant.owner.get(f"/v1/external-wallets/{made['id']}")).json()
+    assert after["capabilities"] == before["capabilities"]
+
+
 async def test_the_home_wallet_is_tested_by_its_own_path(tenant: Tenant) -> None:
     """The same lines."""
     async with tenant.served_wallet(home=True):

@@ -1,5 +1,6 @@
 """External wallets: registering, listing, changing, enabling, deleting."""
 
+import json
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from shared import typeids
 from shared.ewp.messages import WellKnown
 from support.gateway_service import BASE_URL, GatewayService, Tenant
 
+JSON = {"content-type": "application/json"}
 CALL = {
     "transfer_path": "/transfers",
     "method": "POST",
@@ -200,6 +202,25 @@ async def test_crm_v1_comes_with_warnings(service: GatewayService, tenant: Tenan
     path = f"/v1/external-wallets/{writes['id']}"
     dropped = await tenant.owner.patch(path, json={"transfer_call": None})
     assert (dropped.json()["transfer_call"], len(dropped.json()["warnings"])) == (None, 1)
+
+
+@pytest.mark.parametrize("value", [2**53, -(2**53), 2**64, 10**30])
+async def test_a_success_value_is_a_number_that_can_be_kept(tenant: Tenant, value: int) -> None:
+    """422 beyond what every reader of JSON takes exactly, made or changed; the last one before is shown as it was set."""
+    wanted: dict[str, Any] = {"name": "x", "base_url": BASE_URL, "protocol": "crm-v1"}
+    call = {**CALL, "success_value": 2**53 - 1}
+    made = await tenant.new_wallet(**wanted, transfer_call=call)
+    assert made["transfer_call"]["success_value"] == 2**53 - 1
+    beyond = {**wanted, "transfer_call": {**CALL, "success_value": value}}
+    for refused in (
+        await tenant.owner.post("/v1/external-wallets", content=json.dumps(beyond), headers=JSON),
+        await tenant.owner.patch(
+            f"/v1/external-wallets/{made['id']}",
+            content=json.dumps({"transfer_call": beyond["transfer_call"]}),
+            headers=JSON,
+        ),
+    ):
+        assert (refused.status_code, refused.json()["code"]) == (422, "validation_failed")
 
 
 @pytest.mark.parametrize("path", ["deposits", "withdrawals"])

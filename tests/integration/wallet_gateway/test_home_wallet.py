@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from support.gateway_service import BASE_URL, GatewayService, Tenant
 
 OWN = "the-crms-own-key-of-36-bytes-or-more"
@@ -39,6 +41,27 @@ async def test_another_key_in_put_is_a_rotation(tenant: Tenant) -> None:
     assert (revealed["api_key"], revealed["previous_expires_at"] is None) == (OWN, False)
     again = await tenant.owner.put("/v1/home-wallet", json={"base_url": BASE_URL, "api_key": OWN})
     assert (again.json()["api_key"], again.json()["api_key_id"]) == (None, rotated.json()["api_key_id"])
+
+
+async def test_an_own_key_is_text_in_any_script(tenant: Tenant) -> None:
+    """Sent again it changes nothing, another one is a rotation; ASCII or not."""
+    own = "la-clé-du-crm-à-lui-même"
+    made = await tenant.owner.put("/v1/home-wallet", json={"base_url": BASE_URL, "api_key": own})
+    again = await tenant.owner.put("/v1/home-wallet", json={"base_url": BASE_URL, "api_key": own})
+    assert (again.status_code, again.json()["api_key"]) == (200, None)
+    assert again.json()["api_key_id"] == made.json()["api_key_id"]
+    other = await tenant.owner.put("/v1/home-wallet", json={"base_url": BASE_URL, "api_key": OWN})
+    assert (other.status_code, other.json()["api_key"]) == (200, OWN)
+
+
+@pytest.mark.parametrize("own", ["é", "x", " " * 24, "\u200b" * 24])
+async def test_a_malformed_key_is_refused_before_it_is_compared(tenant: Tenant, own: str) -> None:
+    """As where the wallet is made; nothing else of the call is done either."""
+    await tenant.new_home(api_key=OWN)
+    body = {"base_url": "https://other.example.com", "api_key": own}
+    refused = await tenant.owner.put("/v1/home-wallet", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (422, "api_key_malformed")
+    assert (await tenant.owner.get("/v1/home-wallet")).json()["base_url"] == BASE_URL
 
 
 async def test_its_key_is_rotated_like_any(tenant: Tenant) -> None:

@@ -34,3 +34,25 @@ async def test_a_repeated_creation_shows_nobody_more_than_it_may_see(
         await service.client_with(tenant.id, scopes=scopes) for scopes in ([write], [write, read], [write])
     ]
     await shown_to_who_may_read(path, body, key=kind, maker=maker, reader=reader, writer=writer, read=read)
+
+
+@pytest.mark.parametrize("query", ["", "?wait_ms=0"])
+async def test_a_repeated_transfer_shows_nobody_more_than_it_may_see(
+    service: GatewayService, tenant: Tenant, query: str
+) -> None:
+    """By either way through the route: without a query, and with one."""
+    source, target = [(await tenant.new_wallet(base_url=f"{BASE_URL}/{name}"))["id"] for name in ("one", "two")]
+    body = {
+        "owner_ref": "c",
+        "source": {"wallet": source, "account": "a"},
+        "target": {"wallet": target, "account": "b"},
+        "amount": "1.00",
+        "currency": "USD",
+    }
+    maker, reader, writer = [
+        await service.client_with(tenant.id, scopes=["transfers:create", *more])
+        for more in ([], ["transfers:read"], [])
+    ]
+    await shown_to_who_may_read(
+        f"/v1/transfers{query}", body, key="k", maker=maker, reader=reader, writer=writer, read="transfers:read"
+    )

@@ -1,6 +1,7 @@
 """What a step asks of its wallet, which way its call takes, and in which order steps come where nobody says."""
 
-from dataclasses import replace
+import asyncio
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from shared.access import Realm
-from shared.ewp.messages import TransferAnswer
+from shared.ewp.messages import TransferAnswer, WellKnown
 from wallet_gateway.external_wallets.access import WalletAccess
 from wallet_gateway.external_wallets.availability import refuse_new_transfer
 from wallet_gateway.external_wallets.errors import WalletUnavailable
@@ -106,3 +107,51 @@ async def test_a_source_without_a_document_is_debited_directly() -> None:
     shaping, asked = Shaping(**parts, review_after=timedelta(hours=24)), list[UUID]()
     assert await shaping.shape_of(replace(TRANSFER, shape=None), waits_for=asked.append) is Shape.DEBIT_CREDIT
     assert asked == [HOME, PARTNER]
+
+
+async def test_a_wallet_that_moves_while_it_is_asked_is_asked_where_it_is() -> None:
+    """Who asks about the same address shares one question; what is heard from the old one says nothing of the new."""
+    asked, answered = list[str](), asyncio.Event()
+
+    class Slow:
+        async def capabilities(self, stored: Any) -> WellKnown:
+            asked.append(stored.wallet.base_url)
+            await answered.wait()
+            holds = stored.wallet.base_url == "https://old.example"
+            return WellKnown(versions=["ewp/1"], currencies=[], holds=holds, retention_days=3650, feed=True)
+
+    @dataclass
+    class Known:
+        id: UUID
+        base_url: str
+        protocol: str = "ewp/1"
+        capabilities: Any = None
+        is_home: bool = False
+
+    class Book:
+        source_url = "https://old.example"
+
+        async def get(self, _realm: Realm, wallet_id: UUID) -> Any:
+            url = self.source_url if wallet_id == HOME else "https://partner.example"
+            return SimpleNamespace(wallet=Known(wallet_id, url))
+
+        def forget(self, _wallet_id: UUID) -> None:
+            pass
+
+    book = Book()
+    parts: dict[str, Any] = {"book": book, "discovery": Slow()}
+    shaping = Shaping(**parts, review_after=timedelta(hours=24))
+
+    async def begin() -> asyncio.Task[Any]:
+        shaped = asyncio.create_task(shaping.shape_of(replace(TRANSFER, shape=None), waits_for=lambda _id: None))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return shaped
+
+    first, second = await begin(), await begin()
+    book.source_url = "https://new.example"
+    third = await begin()
+    assert asked == ["https://old.example", "https://new.example"]
+    answered.set()
+    assert [await shaped for shaped in (first, second)] == [Shape.HOLD_COMMIT_CREDIT] * 2
+    assert await third is Shape.DEBIT_CREDIT

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
+from shared.ewp.messages import RETENTION_DAYS_MAX
 from shared.ewp.money import scale_of
 from shared.settings import ServiceSettings
 
@@ -37,5 +38,5 @@ class Settings(ServiceSettings):
     """Whether a wallet system that says nothing else can hold money."""
     wallet_hold_seconds: int | None = Field(default=None, ge=1)
     """After how long a hold ends by itself, in a wallet system that says nothing else; unset: never."""
-    wallet_retention_days: int = Field(default=3650, ge=1)
+    wallet_retention_days: int = Field(default=3650, ge=1, le=RETENTION_DAYS_MAX)
     """What the well-known document promises about how long transfers are known; this server forgets none."""

@@ -24,6 +24,8 @@ VERSION: Final = "ewp/1"
 PAGE_ITEMS_MAX: Final = 200
 OWNER_REFS_MAX: Final = 200
 SEQ_MAX: Final = 2**63 - 1
+RETENTION_DAYS_MAX: Final = 2**31 - 1
+"""Whatever may stand for "for ever" in 32 bits; more is no number of days."""
 
 Op = Literal["credit", "debit"]
 Mode = Literal["hold", "direct"]
@@ -257,6 +259,9 @@ def parse_feed_page(body: bytes) -> FeedPage:
 def parse_well_known(body: bytes) -> WellKnown:
     """Read a wallet system's own description; raises MalformedAnswerError, also for one that does not speak ``ewp/1``."""
     document = _parse(WellKnown, body, MalformedAnswerError)
+    # Not a bound of the field: what was kept before there was one is still read.
+    if document.retention_days > RETENTION_DAYS_MAX:
+        raise MalformedAnswerError(f"is {RETENTION_DAYS_MAX} at most", pointer="/retention_days")
     if VERSION not in document.versions:
         raise MalformedAnswerError(f"{VERSION} is not among the versions", pointer="/versions")
     return document

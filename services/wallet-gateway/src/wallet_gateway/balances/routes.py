@@ -37,7 +37,9 @@ async def wallet_balances(
 
 
 @router.get(
-    "/clients/{owner_ref}/balances", responses=problem_responses(NotFound), summary="A client's balances everywhere"
+    "/clients/{owner_ref:path}/balances",
+    responses=problem_responses(NotFound),
+    summary="A client's balances everywhere",
 )
 async def client_balances(
     owner_ref: Annotated[Ref, Path(description="The client, as the wallets know it.")],

@@ -54,8 +54,8 @@ class Discovery:
     async def capabilities(self, stored: StoredWallet) -> WellKnown:
         """Return what a wallet can do, asking it when that is not known yet, or old; raises ReadFailed or NotAdmitted.
 
-        What is old stands while the wallet does not answer. ``crm-v1`` does not tell; what its interface has not, its wallets
-        cannot do.
+        What is old stands while the wallet does not answer, or says what cannot be read. ``crm-v1`` does not tell; what its
+        interface has not, its wallets cannot do.
         """
         if stored.wallet.protocol == "crm-v1":
             return _CRM_V1

@@ -8,6 +8,7 @@ from shared.access import Caller
 from wallet_gateway.external_wallets import repository
 from wallet_gateway.external_wallets.repository import Wallet
 from wallet_gateway.external_wallets.schemas import HomeWalletIn, RotateKeyIn
+from wallet_gateway.external_wallets.sealed_keys import key_text_of
 from wallet_gateway.external_wallets.service import ExternalWallets
 
 
@@ -29,9 +30,14 @@ class HomeWallet:
                 return *made, True
             # Another call was first, and has committed.
             present = await self._wallets.locked(session, caller.realm, "home")
+        key = None if wanted.api_key is None else key_text_of(wanted.api_key, protocol=wanted.protocol)
         changed = await self._wallets.apply(session, caller, present, wanted.model_dump(exclude={"api_key"}))
-        key = None if wanted.api_key is None else wanted.api_key.get_secret_value()
-        if key is None or hmac.compare_digest(key, await self._wallets.key_text(session, changed)):
+        if key is None or _is_same(key, await self._wallets.key_text(session, changed)):
             return changed, None, False
         rotated = await self._wallets.replace_key(session, caller, changed, RotateKeyIn(api_key=wanted.api_key))
         return await self._wallets.get(session, caller.realm, "home"), rotated.api_key, False
+
+
+def _is_same(key: str, present: str) -> bool:
+    # As bytes: text that is not ASCII cannot be compared in constant time.
+    return hmac.compare_digest(key.encode(), present.encode())

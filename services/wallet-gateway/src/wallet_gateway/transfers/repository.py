@@ -78,6 +78,7 @@ class KeptRequest:
     """What is remembered of the request that began a transfer. ``first_answer`` None: the transfer as it began."""
 
     fingerprint: bytes
+    created_by: str
     first_answer: bytes | None
     transfer: ShownTransfer
 
@@ -120,13 +121,18 @@ def as_inserted(new: NewTransfer, *, at: datetime) -> ShownTransfer:
 async def find_request(session: AsyncSession, *, realm: Realm, key: str) -> KeptRequest | None:
     """Return what began under an Idempotency-Key, however long ago."""
     statement = text(
-        f"SELECT fingerprint, first_answer, {_COLUMNS} FROM transfers"  # noqa: S608 - names are ours
+        f"SELECT fingerprint, created_by, first_answer, {_COLUMNS} FROM transfers"  # noqa: S608 - names are ours
         " WHERE tenant_id = :tenant_id AND environment = :environment AND idempotency_key = :key"
     )
     row = (await session.execute(statement, {**_realm(realm), "key": key})).one_or_none()
     if row is None:
         return None
-    return KeptRequest(fingerprint=row.fingerprint, first_answer=row.first_answer, transfer=_shown(row))
+    return KeptRequest(
+        fingerprint=row.fingerprint,
+        created_by=row.created_by,
+        first_answer=row.first_answer,
+        transfer=_shown(row),
+    )
 
 
 async def keep_answer(session: AsyncSession, *, realm: Realm, transfer_id: UUID, answer: bytes) -> None:

@@ -52,7 +52,8 @@ async def create_transfer(
     """Needs an `Idempotency-Key`, which is remembered for ever: the same request again gets the first answer again.
 
     With `wait_ms` the answer shows the final state if it comes in time; otherwise `GET` shows how it goes on. A repeated request
-    is told what the first was told: after one that did not wait, `pending`, however the transfer stands by now.
+    is told what the first was told: after one that did not wait, `pending`, however the transfer stands by now. Where another
+    credential sent the first, that takes `transfers:read`.
     """
     answer = await resources.transfers.create(caller, body, key=idempotency_key, wait_ms=query.wait_ms)
     headers = {"Idempotency-Replayed": "true"} if answer.is_repeated else {}

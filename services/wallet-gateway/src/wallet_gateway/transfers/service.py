@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import event
@@ -15,7 +16,7 @@ from shared.audit_entries import repository as audit_entries
 from shared.database import Database
 from shared.ewp.money import MoneyError, parse_money
 from shared.idempotency import IdempotencyKey
-from shared.problems import IdempotencyMismatch, NotFound, Problem, ValidationFailed
+from shared.problems import IdempotencyMismatch, InsufficientScope, NotFound, Problem, ValidationFailed
 from wallet_gateway.external_wallets import repository as wallets
 from wallet_gateway.external_wallets.availability import refuse_new_transfer
 from wallet_gateway.external_wallets.discovery import are_old
@@ -38,6 +39,8 @@ from wallet_gateway.transfers.shaping import known_shape
 from wallet_gateway.transfers.transfer import Account
 from wallet_gateway.transfers.waiting import Ends
 from wallet_gateway.transfers.wake_up import Hints
+
+_SEEN_WITH: Final = "transfers:read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +77,8 @@ class Transfers:
         """Begin a transfer once for a key; waits for its end outside any transaction.
 
         Raises IdempotencyKeyRequired, IdempotencyMismatch, SameWallet, UnknownWallet, WalletDisabled, WalletFrozen,
-        RetentionTooShort, WalletUnavailable, ProtocolCannotTransfer, ValidationFailed.
+        RetentionTooShort, WalletUnavailable, ProtocolCannotTransfer, ValidationFailed; InsufficientScope for who repeats
+        another's request and may not see transfers.
         """
         if key is None:
             raise IdempotencyKeyRequired
@@ -82,7 +86,7 @@ class Transfers:
         with self._ends.expect(transfer_id) as ended:
             begun = await self._begin_once(caller, wanted, key, transfer_id=transfer_id)
             if isinstance(begun, KeptRequest):
-                return _repeated(begun, key)
+                return _repeated(begun, key, caller)
             self._begun.send_soon(transfer_id)
             if not wait_ms or not await _comes_in_time(ended, wait_ms / 1000):
                 return Answer(body=_json(presentation.as_begun(begun)), is_repeated=False)
@@ -196,9 +200,11 @@ class Transfers:
         return Answer(body=body, is_repeated=False)
 
 
-def _repeated(kept: KeptRequest, key: IdempotencyKey) -> Answer:
+def _repeated(kept: KeptRequest, key: IdempotencyKey, caller: Caller) -> Answer:
     if kept.fingerprint != key.fingerprint:
         raise IdempotencyMismatch
+    if kept.created_by != caller.actor and _SEEN_WITH not in caller.principal.scopes:
+        raise InsufficientScope(_SEEN_WITH)
     return Answer(body=kept.first_answer or _json(presentation.as_begun(kept.transfer)), is_repeated=True)
 
 

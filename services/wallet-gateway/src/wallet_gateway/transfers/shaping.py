@@ -7,7 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+import structlog
+
+from shared import typeids
 from shared.ewp.messages import WellKnown
+from shared.problems import Problem
 from wallet_gateway.external_wallets.availability import retention_of
 from wallet_gateway.external_wallets.discovery import Discovery
 from wallet_gateway.external_wallets.errors import RetentionTooShort
@@ -26,6 +30,8 @@ _NOT_FOUND: Final = 404
 _FORGETS: Final = Failure(code=RetentionTooShort.code, detail=RetentionTooShort.default_detail)
 _SAME: Final = Failure(code=SameWallet.code, detail="Both wallets are one system, registered twice; nothing was sent.")
 
+log = structlog.get_logger()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unshaped:
@@ -42,14 +48,27 @@ class Shaping:
         self._book = book
         self._review_after = review_after
         self._discovery = discovery
-        self._asking: dict[UUID, asyncio.Task[WellKnown]] = {}
+        self._asking: dict[tuple[UUID, str], asyncio.Task[WellKnown]] = {}
 
     async def shape_of(self, transfer: Transfer, *, waits_for: Callable[[UUID], None]) -> Shape | Unshaped:
         """Return the order for a transfer that has none yet; asks each wallet at most once.
 
         ``waits_for`` is told of each wallet before it is asked: while one does not answer, the transfer stands there.
+        A fault that nobody foresaw is raised, for another try, within the time of a step; after it, it ends the transfer.
         """
         stored = await self._book.get(transfer.realm, transfer.source.wallet_id)
+        try:
+            return await self._shape_of(transfer, stored, waits_for=waits_for)
+        except Exception:
+            unshaped = self._unshaped(transfer, stored, code=Problem.code)
+            if unshaped.end is None:
+                raise
+            log.exception("transfer.not_shaped_by_us", transfer_id=typeids.encode("tr", transfer.id))
+            return unshaped
+
+    async def _shape_of(
+        self, transfer: Transfer, stored: StoredWallet, *, waits_for: Callable[[UUID], None]
+    ) -> Shape | Unshaped:
         waits_for(transfer.source.wallet_id)
         try:
             source = await self._described(stored)
@@ -94,16 +113,16 @@ class Shaping:
     def _begin(
         self, stored: StoredWallet, ask: Callable[[StoredWallet], Coroutine[Any, Any, WellKnown]]
     ) -> asyncio.Task[WellKnown]:
-        """Ask once, however many transfers wait for the answer."""
-        asking = self._asking.get(stored.wallet.id)
+        """Ask once, however many transfers wait for the answer; a wallet that has moved is asked anew, where it is now."""
+        asking = self._asking.get(_asked_of(stored))
         if asking is None:
             asking = asyncio.create_task(ask(stored), name="capabilities")
-            self._asking[stored.wallet.id] = asking
+            self._asking[_asked_of(stored)] = asking
             asking.add_done_callback(lambda done: self._asked(stored, done))
         return asking
 
     def _asked(self, stored: StoredWallet, done: asyncio.Task[WellKnown]) -> None:
-        del self._asking[stored.wallet.id]
+        del self._asking[_asked_of(stored)]
         if not done.cancelled() and done.exception() is None and stored.wallet.capabilities is None:
             self._book.forget(stored.wallet.id)
 
@@ -113,6 +132,10 @@ class Shaping:
             return Unshaped(at=now + _AGAIN)
         detail = f"The source wallet could not be asked in time, and nothing was sent: {code}."
         return Unshaped(end=End(status="failed", failure=Failure(code="wallet_unreachable", detail=detail)))
+
+
+def _asked_of(stored: StoredWallet) -> tuple[UUID, str]:
+    return stored.wallet.id, stored.wallet.base_url
 
 
 def known_shape(wallet: Wallet) -> Shape | None:
