@@ -7,6 +7,8 @@ from uuid import uuid4
 
 import pytest
 
+from shared.egress import AddressPolicy
+from wallet_gateway.external_wallets.base_url import check_base_url
 from wallet_gateway.external_wallets.repository import Wallet
 from wallet_gateway.external_wallets.same_system import canonical, stays_within
 
@@ -31,15 +33,38 @@ def _says(system_id: str | None) -> dict[str, Any]:
         "HTTPS://Wallet.Example.COM/causeway",
         "https://wallet.example.com:443/causeway",
         "https://wallet.example.com./causeway",
+        "HTTPS://WALLET.example.com.:443/causeway/",
     ],
 )
 def test_one_place_has_one_form(other: str) -> None:
     """Case, a default port, a last dot and a last slash make no other place."""
+    check_base_url(other, policy=AddressPolicy())
     assert canonical(other) == canonical(URL)
 
 
 @pytest.mark.parametrize(
-    "other", ["http://wallet.example.com/causeway", f"{URL}/b", "https://wallet.example.com:444/causeway"]
+    ("one", "other"),
+    [
+        ("https://wallet.example.com", "https://wallet.example.com/"),
+        ("https://b\u00fccher.example/x", "https://XN--BCHER-KVA.example/x/"),
+        ("https://[2606:4700::1]/x", "https://[2606:4700:0:0:0:0:0:1]:443/x"),
+    ],
+)
+def test_names_and_addresses_have_one_form(one: str, other: str) -> None:
+    """An international name and its ASCII form, an address with and without its zeros, no path and a slash."""
+    for spelling in (one, other):
+        check_base_url(spelling, policy=AddressPolicy())
+    assert canonical(one) == canonical(other)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "http://wallet.example.com/causeway",
+        f"{URL}/b",
+        "https://wallet.example.com:444/causeway",
+        "https://wallet.example.com/Causeway",
+    ],
 )
 def test_another_place_has_another_form(other: str) -> None:
     """Scheme, port and path do."""

@@ -6,7 +6,7 @@
 
 from shared.egress.address_guard import BLOCKED_PORTS, AddressPolicy
 from shared.egress.client import RESPONSE_BYTES_MAX, EgressClient, EgressResponse
-from shared.egress.destination import URL_CHARS_MAX, Destination, parse_destination
+from shared.egress.destination import URL_CHARS_MAX, Destination, parse_destination, place_of
 from shared.egress.errors import (
     AddressBlocked,
     ConnectFailed,
@@ -50,4 +50,5 @@ __all__ = [
     "TlsFailed",
     "header_name_allowed",
     "parse_destination",
+    "place_of",
 ]

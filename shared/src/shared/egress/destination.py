@@ -82,6 +82,16 @@ class Destination:
         return Destination(url, self.host, self.port, self.scheme, target, self.host_header)
 
 
+def place_of(url: str) -> str:
+    """Return the one form that is equal for all spellings of a URL that ``parse_destination`` lets through, without its query.
+
+    Case of scheme and host, a default port, an international name, zeros of an address, a last dot and slash make no difference.
+    """
+    parsed = URL(url)
+    host = (parsed.raw_host or "").lower().rstrip(".")
+    return f"{parsed.scheme}://{_ipv6(host) if ':' in host else host}:{parsed.port}{parsed.raw_path.rstrip('/')}"
+
+
 def parse_destination(url: str, *, policy: AddressPolicy) -> Destination:
     """Return the destination that ``url`` names, or raise ``DestinationRefused``.
 

@@ -4,18 +4,16 @@ A wallet system may say who it is (``system_id`` of its well-known document): th
 base URL alone, and behind one base URL there may be several systems, told apart by the API key: then only certainty counts.
 """
 
-from urllib.parse import urlsplit
+import functools
 
+from shared.egress import place_of
 from wallet_gateway.external_wallets.repository import Wallet
 
-_PORTS = {"http": 80, "https": 443}
 
-
+@functools.lru_cache(maxsize=4096)
 def canonical(base_url: str) -> str:
     """Return a base URL, as wallets have them, in the one form in which those that lead to the same place are equal."""
-    parts = urlsplit(base_url)
-    scheme, host = parts.scheme.lower(), (parts.hostname or "").rstrip(".")
-    return f"{scheme}://{host}:{parts.port or _PORTS[scheme]}{parts.path.rstrip('/')}"
+    return place_of(base_url)
 
 
 def system_id_of(wallet: Wallet) -> str | None:

@@ -113,8 +113,10 @@ class ExternalWallets:
             check_base_url(changes["base_url"], policy=self._policy)
         if settings["protocol"] != wallet.protocol:
             await _refuse_if_in_use(session, wallet)
-        moved = any(
-            changes.get(name, getattr(wallet, name)) != getattr(wallet, name) for name in ("base_url", "protocol")
+        # The same place in another spelling has the same feed: its position stays, or a step back would not show.
+        moved = (canonical(changes.get("base_url", wallet.base_url)), settings["protocol"]) != (
+            canonical(wallet.base_url),
+            wallet.protocol,
         )
         # What another server could do says nothing of this one.
         forgotten = {"capabilities": None, "capabilities_at": None} if moved else {}

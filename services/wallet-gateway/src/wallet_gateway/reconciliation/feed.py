@@ -6,11 +6,15 @@ known, so that a feed that was rewritten shows, also when it has grown longer ag
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 from shared.ewp.messages import FeedPage, TransferAnswer
 
 PAGE_ENTRIES: Final = 200
+ENTRIES_A_RUN: Final = 1_000_000
+"""What one run reads. An honest wallet has so much that is new only at its first look, which then takes several runs."""
+STRANGERS_MAX: Final = 5_000_000
+"""Orders kept of one wallet that this gateway never gave: honest feeds have them from before it, or from another gateway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +46,26 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Beyond:
+    """So much was read without an end, or is kept, that this run reads no further; ``code`` says which."""
+
+    code: Literal["feed_too_long", "too_many_unknown"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fresh:
     """New entries, in order, and whether there are more."""
 
     entries: Sequence[TransferAnswer]
     position: Position
     is_last: bool
+
+
+def limit_reached(*, entries_read: int, strangers: int) -> Beyond | None:
+    """Tell whether a run may read on that has read so many entries, of a wallet with so many orders that we never gave."""
+    if strangers >= STRANGERS_MAX:
+        return Beyond(code="too_many_unknown")
+    return Beyond(code="feed_too_long") if entries_read >= ENTRIES_A_RUN else None
 
 
 def judge(page: FeedPage, position: Position) -> Fresh | Regressed | Gap:

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.ewp.messages import TransferAnswer
+from wallet_gateway.external_wallets.same_system import canonical
 from wallet_gateway.reconciliation.comparison import OurOrder, OurStep, TheirOrder
 from wallet_gateway.reconciliation.feed import Position
 from wallet_gateway.reconciliation.step_ids import leg_of_kind, parse_order_id
@@ -18,6 +19,7 @@ from wallet_gateway.transfers.plan import Leg, StepKind
 
 _STORE = text(
     """
+    WITH kept AS (
     INSERT INTO feed_states (wallet_id, step_id, transfer_id, leg, seq, state, op, amount, currency, wallet_txn_id)
     SELECT :wallet_id, e.step_id, e.transfer_id, e.leg, e.seq, e.state, e.op, e.amount, e.currency, e.wallet_txn_id
     FROM jsonb_to_recordset(CAST(:entries AS jsonb)) AS e (
@@ -27,6 +29,13 @@ _STORE = text(
     ON CONFLICT (wallet_id, step_id) DO UPDATE SET
         seq = excluded.seq, state = excluded.state, op = excluded.op, amount = excluded.amount,
         currency = excluded.currency, wallet_txn_id = excluded.wallet_txn_id, read_at = now()
+    RETURNING new.transfer_id AS transfer_id, old.step_id IS NULL AS is_new
+    )
+    UPDATE feed_positions SET strangers = strangers + (
+        SELECT count(*) FROM kept
+        WHERE is_new AND NOT EXISTS (SELECT FROM transfer_steps s WHERE s.transfer_id = kept.transfer_id)
+    )
+    WHERE wallet_id = :wallet_id RETURNING strangers
     """
 )
 _MOVE_ON = text(
@@ -37,9 +46,8 @@ _BEGIN = text(
     "INSERT INTO feed_positions (wallet_id, seq, step_id, state) VALUES (:wallet_id, :seq, :step_id, :state)"
     " ON CONFLICT (wallet_id) DO NOTHING"
 )
-_IS_HERE = """rtrim(lower(s.endpoint ->> 'base_url'), '/')
-    = (SELECT rtrim(lower(w.base_url), '/') FROM external_wallets w WHERE w.id = :wallet_id)"""
-"""Whether a step was made at the address that the wallet has now."""
+_HERE = "(SELECT w.base_url FROM external_wallets w WHERE w.id = :wallet_id) AS here"
+"""The address that the wallet has now. Spellings are compared by ``canonical``, here as everywhere, and not by Postgres."""
 _TRANSFERS = text(
     """
     SELECT DISTINCT transfer_id FROM transfer_steps
@@ -50,29 +58,33 @@ _TRANSFERS = text(
 )
 _STEPS = text(
     f"""
-    SELECT s.transfer_id, s.kind, s.outcome, t.ended_at, t.amount, t.currency, t.decision, {_IS_HERE} AS is_here
+    SELECT s.transfer_id, s.kind, s.outcome, t.ended_at, t.amount, t.currency, t.decision,
+        s.endpoint ->> 'base_url' AS given_at, {_HERE}
     FROM transfer_steps s JOIN transfers t ON t.id = s.transfer_id
     WHERE s.wallet_id = :wallet_id AND s.transfer_id = ANY(CAST(:ids AS uuid[])) AND t.status NOT IN ('pending', 'manual_review')
     ORDER BY s.transfer_id, s.number
     """  # noqa: S608 - names are ours
 )
-_STATES = """
-    SELECT step_id, state, op, amount, currency, wallet_txn_id FROM feed_states f WHERE wallet_id = :wallet_id
+_STATE_COLUMNS = "step_id, state, op, amount, currency, wallet_txn_id"
+_STATES = f"SELECT {_STATE_COLUMNS} FROM feed_states f WHERE wallet_id = :wallet_id"  # noqa: S608 - names are ours
+_SAME_ORDER = """
+    s.transfer_id = f.transfer_id AND s.kind = ANY(
+        CASE f.leg WHEN 'credit' THEN ARRAY['credit'] WHEN 'refund' THEN ARRAY['refund']
+            ELSE ARRAY['hold', 'debit', 'commit', 'release'] END)
 """
 # An order that this gateway gave to this wallet system is known, whoever's it is: tenants may share one, and its feed shows
 # them all. One that it gave to another system is not: ids of ours hide no movement that we did not ask for here.
-_UNKNOWN = text(
-    _STATES
-    + f"""
-      AND read_at >= :from_at AND seq > :after_seq AND state IN ('held', 'committed') AND step_id > :after
-      AND NOT EXISTS (
-        SELECT FROM transfer_steps s
-        WHERE s.transfer_id = f.transfer_id AND (s.wallet_id = f.wallet_id OR {_IS_HERE}) AND s.kind = ANY(
-            CASE f.leg WHEN 'credit' THEN ARRAY['credit'] WHEN 'refund' THEN ARRAY['refund']
-                ELSE ARRAY['hold', 'debit', 'commit', 'release'] END)
-      )
+_NOT_THIS_WALLETS = text(
+    f"""
+    SELECT {_STATE_COLUMNS}, {_HERE}, ARRAY(
+        SELECT DISTINCT s.endpoint ->> 'base_url' FROM transfer_steps s WHERE {_SAME_ORDER}
+    ) AS given_at
+    FROM feed_states f
+    WHERE wallet_id = :wallet_id AND read_at >= :from_at AND seq > :after_seq AND state IN ('held', 'committed')
+      AND step_id > :after
+      AND NOT EXISTS (SELECT FROM transfer_steps s WHERE s.wallet_id = f.wallet_id AND {_SAME_ORDER})
     ORDER BY step_id LIMIT :limit
-    """
+    """  # noqa: S608 - names are ours
 )
 
 
@@ -83,6 +95,12 @@ async def position_of(session: AsyncSession, *, wallet_id: UUID) -> Position:
     return Position() if row is None else Position(**row._mapping)
 
 
+async def strangers_of(session: AsyncSession, *, wallet_id: UUID) -> int:
+    """Return how many orders of a wallet are kept that this gateway never gave."""
+    statement = text("SELECT strangers FROM feed_positions WHERE wallet_id = :wallet_id")
+    return int(await session.scalar(statement, {"wallet_id": wallet_id}) or 0)
+
+
 async def store(
     session: AsyncSession,
     *,
@@ -90,17 +108,20 @@ async def store(
     before: Position,
     reached: Position,
     entries: Sequence[TransferAnswer],
-) -> bool:
-    """Keep the entries between two positions; False, and nothing, where somebody else has moved on from ``before``."""
+) -> int | None:
+    """Keep the entries between two positions; None, and nothing, where somebody else has moved on from ``before``.
+
+    Returns how many orders are kept now that this gateway never gave.
+    """
     values = {"wallet_id": wallet_id, "seq": reached.seq, "step_id": reached.step_id, "state": reached.state}
     moved = await session.execute(_MOVE_ON, {**values, "before": before.seq})
     if moved.rowcount != 1 and before.seq == 0:  # type: ignore[attr-defined]  # of a cursor result
         moved = await session.execute(_BEGIN, values)
     if moved.rowcount != 1:  # type: ignore[attr-defined]  # of a cursor result
-        return False
+        return None
     newest = {entry.transfer_id: _entry(entry) for entry in entries}
-    await session.execute(_STORE, {"wallet_id": wallet_id, "entries": orjson.dumps(list(newest.values())).decode()})
-    return True
+    rows = {"wallet_id": wallet_id, "entries": orjson.dumps(list(newest.values())).decode()}
+    return int((await session.execute(_STORE, rows)).scalar_one())
 
 
 async def transfers_begun(
@@ -130,7 +151,7 @@ async def our_orders(session: AsyncSession, *, wallet_id: UUID, transfer_ids: Se
             steps=made,
             ended_at=about[transfer_id, leg].ended_at,
             decision=about[transfer_id, leg].decision,
-            is_here=about[transfer_id, leg].is_here,
+            is_here=canonical(about[transfer_id, leg].given_at) == canonical(about[transfer_id, leg].here),
         )
         for (transfer_id, leg), made in steps.items()
     ]
@@ -145,13 +166,19 @@ async def their_orders(session: AsyncSession, *, wallet_id: UUID, step_ids: Sequ
 
 async def unknown_orders(
     session: AsyncSession, *, wallet_id: UUID, from_at: datetime, after_seq: int, after: str, limit: int
-) -> Sequence[TheirOrder]:
-    """Return orders that moved or hold money at the wallet and that we never gave.
+) -> tuple[Sequence[TheirOrder], str | None]:
+    """Return orders that moved or hold money at the wallet and that we never gave, and after which id there are more (or None).
 
     Read at or after a moment, with a last change after a place in the feed.
     """
     values = {"wallet_id": wallet_id, "from_at": from_at, "after_seq": after_seq, "after": after, "limit": limit}
-    return [TheirOrder(**row._mapping) for row in await session.execute(_UNKNOWN, values)]
+    rows = (await session.execute(_NOT_THIS_WALLETS, values)).all()
+    unknown = [
+        TheirOrder(**{name: row._mapping[name] for name in TheirOrder.__dataclass_fields__})
+        for row in rows
+        if canonical(row.here) not in {canonical(address) for address in row.given_at}
+    ]
+    return unknown, rows[-1].step_id if len(rows) == limit else None
 
 
 def _entry(entry: TransferAnswer) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class Run:
     created_by: str
     finished_at: datetime | None
     attempts: int
+    entries_read: int
 
     @property
     def realm(self) -> Realm:

@@ -5,6 +5,8 @@ A run: the feed from where it was read last → ``feed.judge`` → our orders of
 """
 
 import asyncio
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -14,30 +16,31 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared import typeids
 from shared.audit_entries import repository as audit_entries
 from shared.database import Database
-from shared.ewp.messages import FeedPage
 from shared.problems import NotFound
 from wallet_gateway.external_wallets import repository as wallets_repository
 from wallet_gateway.external_wallets.access import WalletAccess
 from wallet_gateway.external_wallets.discovery import Discovery
-from wallet_gateway.external_wallets.repository import Wallet
-from wallet_gateway.isolation.calls import isolated_read
 from wallet_gateway.isolation.errors import NotAdmitted
 from wallet_gateway.protocols.endpoint import Endpoint
 from wallet_gateway.protocols.results import ReadFailed
-from wallet_gateway.reconciliation import feed, feed_repository, runs_repository
+from wallet_gateway.reconciliation import feed_repository, runs_repository
 from wallet_gateway.reconciliation.comparison import Break, compare, unknown
-from wallet_gateway.reconciliation.feed import Fresh, Gap, Position, Regressed
+from wallet_gateway.reconciliation.feed import Beyond, Regressed
 from wallet_gateway.reconciliation.models import Run
 from wallet_gateway.reconciliation.progress import Compared, Waits
+from wallet_gateway.reconciliation.reading import FeedReader, refuse_if_moved
+from wallet_gateway.reconciliation.turns import Turns
 
 log = structlog.get_logger()
 
 FEED_REGRESSED: Final = "feed_regressed"
 FEED_UNREADABLE: Final = "feed_unreadable"
 _SLOTS: Final = 4
-_LEASE_SECONDS: Final = 120.0
+TURN_SECONDS: Final = 30.0
+"""After it no further page of a feed is begun: a wallet that is slow with each holds a slot no longer than for one page more."""
+LEASE_SECONDS: Final = 180.0
+"""Longer than a turn can last with a wallet that takes all its time for everything it is asked; longer ones of ours renew it."""
 _LOOK_SECONDS: Final = 1.0
-_PAGES_A_TURN: Final = 50
 _BATCH: Final = 500
 _BREAKS_MAX: Final = 1000
 _BACKOFF_SECONDS: Final = (2, 5, 10, 30, 60, 300)
@@ -52,9 +55,19 @@ class Reconciler:
     """One per worker. ``run`` until cancelled."""
 
     def __init__(
-        self, *, database: Database, wallets: WalletAccess, discovery: Discovery, interval_seconds: int
+        self,
+        *,
+        database: Database,
+        wallets: WalletAccess,
+        discovery: Discovery,
+        interval_seconds: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``interval_seconds``: between two scheduled runs of a wallet; 0 schedules none."""
+        self._clock = clock
+        self._reader = FeedReader(database=database, wallets=wallets, clock=clock)
+        self._taking = asyncio.Lock()
+        self._turns = Turns(each_max=_SLOTS // 2)
         self._database = database
         self._wallets = wallets
         self._discovery = discovery
@@ -78,24 +91,39 @@ class Reconciler:
 
     async def work_once(self) -> bool:
         """Take one run that is due and carry it on; False where none is."""
-        async with self._database.autocommit() as connection:
-            run = await runs_repository.take(connection, lease_seconds=_LEASE_SECONDS)
+        run = await self._take()
         if run is None:
             return False
+        with self._turns.ending(run.tenant_id):
+            await self._take_turn(run)
+        return True
+
+    async def _take(self) -> Run | None:
+        async with self._taking:
+            async with self._database.autocommit() as connection:
+                run = await runs_repository.take(
+                    connection, lease_seconds=LEASE_SECONDS, busy=self._turns.busy, served=self._turns.served
+                )
+            if run is not None:
+                self._turns.begin(run.tenant_id)
+        return run
+
+    async def _take_turn(self, run: Run) -> None:
+        """Carry a run on for one turn; one that has not got to its end goes to the back of the line."""
+        until = self._clock() + TURN_SECONDS
         waits_for, seconds = None, 0.0
         try:
-            if await self._carry_on(run):
-                return True
+            if await self._carry_on(run, until=until):
+                return
         except (Waits, ReadFailed, NotAdmitted) as failed:
             waits_for = failed.code
             seconds = _BACKOFF_SECONDS[min(run.attempts, len(_BACKOFF_SECONDS)) - 1]
             log.info("reconciliation.waits", reconciliation_id=typeids.encode("rec", run.id), code=waits_for)
-            if datetime.now(UTC) - run.created_at >= _GIVES_UP:
+            if _is_overdue(run):
                 await self._give_up(run, waits_for)
-                return True
+                return
         async with self._database.autocommit() as connection:
             await runs_repository.put_off(connection, run, seconds=seconds, waits_for=waits_for)
-        return True
 
     async def _keep_scheduling(self) -> None:
         while True:
@@ -119,8 +147,8 @@ class Reconciler:
             if not worked:
                 await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _carry_on(self, run: Run) -> bool:
-        """Read on and compare; True where the run is finished, False where there is more to read.
+    async def _carry_on(self, run: Run, *, until: float) -> bool:
+        """Read on until then and compare; True where the run is finished, False where there is more to read.
 
         Raises Waits, ReadFailed or NotAdmitted.
         """
@@ -134,17 +162,23 @@ class Reconciler:
             # Nothing was compared, and that must not look like books that agree.
             return await self._without_feed(run, "wallet_deleted" if stored is None else "feed_not_offered")
         endpoint = self._wallets.endpoints.open(stored)
-        outcome = await self._read_feed(run, endpoint)
+        outcome = await self._reader.read(run, endpoint, until=until)
         if isinstance(outcome, Regressed):
             await self._freeze(run, outcome, read_from=endpoint)
             return True
+        if isinstance(outcome, Beyond):
+            await self._give_up(run, outcome.code)
+            return True
         if not outcome:
-            return False
+            if not _is_overdue(run):
+                return False
+            await self._give_up(run, "feed_too_long")
+            return True
         compared = await self._compare_ours(run, read_at=read_at)
         await self._find_unknown(run)
         # What had not ended is looked at again: the next run looks back to the oldest of it.
         open_since = [since for since in (oldest_open, compared.late_since) if since is not None]
-        await self._finish(run, compared, checked_to=min([run.to_at, *open_since]) - _SLACK)
+        await self._finish(run, compared, checked_to=min([run.to_at, *open_since]) - _SLACK, at_end=True)
         return True
 
     async def _without_feed(self, run: Run, code: str) -> bool:
@@ -171,48 +205,12 @@ class Reconciler:
         log.error("reconciliation.given_up", reconciliation_id=typeids.encode("rec", run.id), code=code)
         await self._finish(run, Compared(), checked_to=run.from_at)
 
-    async def _read_feed(self, run: Run, endpoint: Endpoint) -> bool | Regressed:
-        """Read pages; True at the end of the feed, False where this turn is over."""
-        async with self._database.transaction() as session:
-            position = await feed_repository.position_of(session, wallet_id=run.wallet_id)
-        for _ in range(_PAGES_A_TURN):
-            page = await self._page(run, endpoint, position)
-            judged = feed.judge(page, position)
-            if isinstance(judged, Gap):
-                raise Waits("feed_gap")
-            if isinstance(judged, Regressed):
-                return judged
-            await self._store(run, position, judged, read_from=endpoint)
-            if judged.is_last:
-                return True
-            position = judged.position
-        return False
-
-    async def _page(self, run: Run, endpoint: Endpoint, position: Position) -> FeedPage:
-        read = await isolated_read(
-            self._wallets.isolation,
-            run.wallet_id,
-            lambda: self._wallets.client.feed(endpoint, after_seq=position.after_seq, limit=feed.PAGE_ENTRIES),
-            tenant_id=run.realm.tenant_id,
-            wait_seconds=endpoint.timeout_seconds,
-        )
-        return read.value
-
-    async def _store(self, run: Run, before: Position, fresh: Fresh, *, read_from: Endpoint) -> None:
-        async with self._database.transaction() as session:
-            wallet = await wallets_repository.find(session, realm=run.realm, wallet=run.wallet_id, lock="NO KEY UPDATE")
-            _refuse_if_moved(wallet, read_from)
-            stored = await feed_repository.store(
-                session, wallet_id=run.wallet_id, before=before, reached=fresh.position, entries=fresh.entries
-            )
-        if not stored:
-            raise Waits("another_run_reads")
-
     async def _compare_ours(self, run: Run, *, read_at: datetime) -> Compared:
         """Compare our orders of the run's time that had ended before the feed was read."""
         compared, after = Compared(), None
         while True:
             async with self._database.transaction() as session:
+                await runs_repository.renew(session, run, lease_seconds=LEASE_SECONDS)
                 ids = await feed_repository.transfers_begun(
                     session, wallet_id=run.wallet_id, from_at=run.from_at, to_at=run.to_at, after=after, limit=_BATCH
                 )
@@ -235,10 +233,12 @@ class Reconciler:
         after_seq = (
             (position.seq if position.baseline_seq is None else position.baseline_seq) if run.is_scheduled else 0
         )
-        after, found = "", 0
-        while found < _BREAKS_MAX:
+        after: str | None = ""
+        found = 0
+        while after is not None and found < _BREAKS_MAX:
             async with self._database.transaction() as session:
-                orders = await feed_repository.unknown_orders(
+                await runs_repository.renew(session, run, lease_seconds=LEASE_SECONDS)
+                orders, after = await feed_repository.unknown_orders(
                     session,
                     wallet_id=run.wallet_id,
                     from_at=run.from_at,
@@ -248,15 +248,13 @@ class Reconciler:
                 )
                 for order in orders:
                     await runs_repository.note_break(session, run, unknown(order), now=datetime.now(UTC))
-            if len(orders) < _BATCH:
-                return
-            after, found = orders[-1].step_id, found + len(orders)
+            found += len(orders)
 
     async def _freeze(self, run: Run, regressed: Regressed, *, read_from: Endpoint) -> None:
         """Note the break, and freeze the wallet for transfers until a person has looked."""
         async with self._database.transaction() as session:
             wallet = await wallets_repository.find(session, realm=run.realm, wallet=run.wallet_id, lock="NO KEY UPDATE")
-            _refuse_if_moved(wallet, read_from)
+            refuse_if_moved(wallet, read_from)
             position = await feed_repository.position_of(session, wallet_id=run.wallet_id)
             frozen_at = wallet.frozen_at if wallet is not None and wallet.frozen_at else datetime.now(UTC)
             ours = {"seq": position.seq, "step_id": position.step_id, "state": position.state}
@@ -278,18 +276,17 @@ class Reconciler:
         log.error("wallet.frozen", wallet_id=typeids.encode("ew", run.wallet_id), reason=FEED_REGRESSED)
         await self._finish(run, Compared(), checked_to=run.from_at)
 
-    async def _finish(self, run: Run, compared: Compared, *, checked_to: datetime) -> None:
+    async def _finish(self, run: Run, compared: Compared, *, checked_to: datetime, at_end: bool = False) -> None:
         async with self._database.transaction() as session:
             await runs_repository.finish(
                 session,
                 run,
                 steps_compared=compared.count,
                 checked_to=checked_to,
+                at_end=at_end,
                 next_seconds=float(self._interval_seconds),
             )
 
 
-def _refuse_if_moved(wallet: Wallet | None, read_from: Endpoint) -> None:
-    """Raise Waits where the wallet has got another address while it was read: what it said is another server's."""
-    if wallet is not None and (wallet.base_url, wallet.protocol) != (read_from.base_url, read_from.protocol):
-        raise Waits("wallet_moved")
+def _is_overdue(run: Run) -> bool:
+    return datetime.now(UTC) - run.created_at >= _GIVES_UP

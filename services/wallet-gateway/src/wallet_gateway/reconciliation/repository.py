@@ -12,7 +12,7 @@ from shared.access import Realm
 from wallet_gateway.reconciliation.models import KnownBreak, Run
 
 RUN_COLUMNS = """id, tenant_id, environment, wallet_id, is_scheduled, from_at, to_at, status, steps_compared, waits_for,
-     created_at, created_by, finished_at, attempts"""
+     created_at, created_by, finished_at, attempts, entries_read"""
 _BREAK_COLUMNS = "id, kind, step_id, wallet_txn_id, ours, theirs, created_at, resolved_at, resolved_by, evidence"
 
 
@@ -117,7 +117,7 @@ async def forget_feed(session: AsyncSession, *, wallet_id: UUID) -> None:
     statement = text(
         "INSERT INTO feed_positions (wallet_id, seq, baseline_seq) VALUES (:wallet_id, 0, 0)"
         " ON CONFLICT (wallet_id) DO UPDATE SET seq = 0, step_id = NULL, state = NULL, baseline_seq = 0,"
-        " checked_to = 'epoch', next_run_at = now()"
+        " strangers = 0, checked_to = 'epoch', next_run_at = now()"
     )
     await session.execute(statement, {"wallet_id": wallet_id})
     await _forget_states(session, wallet_id=wallet_id)
@@ -126,7 +126,8 @@ async def forget_feed(session: AsyncSession, *, wallet_id: UUID) -> None:
 async def begin_other_feed(session: AsyncSession, *, wallet_id: UUID) -> None:
     """Read a wallet that has moved to another server as one that is new: its feed has other places, and a past of its own."""
     statement = text(
-        "UPDATE feed_positions SET seq = 0, step_id = NULL, state = NULL, baseline_seq = NULL, next_run_at = now()"
+        "UPDATE feed_positions SET seq = 0, step_id = NULL, state = NULL, baseline_seq = NULL, strangers = 0,"
+        " next_run_at = now()"
         " WHERE wallet_id = :wallet_id"
     )
     await session.execute(statement, {"wallet_id": wallet_id})

@@ -1,6 +1,7 @@
 """SQL of running reconciliations: which are due, what they found, and when they finish. For workers."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -26,15 +27,18 @@ _SCHEDULE = text(
         OR (w.capabilities IS NULL AND EXISTS (SELECT FROM transfer_steps s WHERE s.wallet_id = w.id)))
       AND coalesce(p.next_run_at, '-infinity') <= now()
       AND NOT EXISTS (SELECT FROM reconciliations r WHERE r.wallet_id = w.id AND r.status = 'running' AND r.is_scheduled)
-    LIMIT :limit
+    ORDER BY coalesce(p.next_run_at, '-infinity') LIMIT :limit
     """
 )
+# Tenants take turns; of one tenant's runs, the one that has waited longest.
 _TAKE = text(
     f"""
     UPDATE reconciliations SET due_at = now() + make_interval(secs => :lease_seconds), attempts = attempts + 1
     WHERE id = (
-        SELECT id FROM reconciliations WHERE status = 'running' AND due_at <= now()
-        ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
+        SELECT r.id FROM reconciliations r
+        LEFT JOIN unnest(CAST(:served AS uuid[])) WITH ORDINALITY AS served (tenant_id, place) USING (tenant_id)
+        WHERE r.status = 'running' AND r.due_at <= now() AND tenant_id <> ALL(CAST(:busy AS uuid[]))
+        ORDER BY served.place NULLS FIRST, r.due_at LIMIT 1 FOR UPDATE OF r SKIP LOCKED
     )
     RETURNING {RUN_COLUMNS}
     """  # noqa: S608 - names are ours
@@ -73,10 +77,25 @@ async def schedule(connection: AsyncConnection, *, limit: int = 100) -> int:
     return (await connection.execute(_SCHEDULE, {"limit": limit})).rowcount
 
 
-async def take(connection: AsyncConnection, *, lease_seconds: float) -> Run | None:
-    """Take a run that is due; for so many seconds nobody else takes it."""
-    row = (await connection.execute(_TAKE, {"lease_seconds": lease_seconds})).one_or_none()
+async def take(
+    connection: AsyncConnection, *, lease_seconds: float, busy: Sequence[UUID], served: Sequence[UUID]
+) -> Run | None:
+    """Take a run that is due; for so many seconds nobody else takes it.
+
+    None of the ``busy`` tenants; one who is not among the ``served`` comes first, then these in their order.
+    """
+    values = {"lease_seconds": lease_seconds, "busy": list(busy), "served": list(served)}
+    row = (await connection.execute(_TAKE, values)).one_or_none()
     return None if row is None else Run(**row._mapping)
+
+
+async def renew(session: AsyncSession, run: Run, *, lease_seconds: float) -> None:
+    """Let nobody else take a run that goes on, for so many seconds more."""
+    statement = text(
+        "UPDATE reconciliations SET due_at = now() + make_interval(secs => :lease_seconds)"
+        " WHERE id = :id AND status = 'running'"
+    )
+    await session.execute(statement, {"id": run.id, "lease_seconds": lease_seconds})
 
 
 async def put_off(connection: AsyncConnection, run: Run, *, seconds: float, waits_for: str | None) -> None:
@@ -89,10 +108,18 @@ async def put_off(connection: AsyncConnection, run: Run, *, seconds: float, wait
     await connection.execute(statement, {"id": run.id, "seconds": seconds, "waits_for": waits_for})
 
 
+async def count_entries(session: AsyncSession, run: Run, entries: int) -> int:
+    """Count entries that a run has read; returns how many it has by now."""
+    statement = text(
+        "UPDATE reconciliations SET entries_read = entries_read + :entries WHERE id = :id RETURNING entries_read"
+    )
+    return int((await session.execute(statement, {"id": run.id, "entries": entries})).scalar_one())
+
+
 async def note_break(session: AsyncSession, run: Run, found: Break, *, now: datetime) -> None:
     """Write a break down as found by this run, and publish it if it is new.
 
-    One that was resolved is not found again; but while the feed is further back than it was, no run is clean.
+    One that was resolved is not found again; but no run is clean while the feed is further back than it was, or not read.
     """
     fingerprint = _fingerprint(found)
     break_id = typeids.new_id()
@@ -114,16 +141,25 @@ async def note_break(session: AsyncSession, run: Run, found: Break, *, now: date
         await session.execute(_INSERT_EVENT, {**realm, **row, "id": typeids.new_id()})
     else:
         known = (await session.execute(_KNOWN_BREAK, {"wallet_id": run.wallet_id, "fingerprint": fingerprint})).one()
-        if known.resolved_at is not None and found.kind != "feed_regressed":
+        if known.resolved_at is not None and found.kind not in {"feed_regressed", "feed_unreadable"}:
             return
         break_id = known.id
     await session.execute(_INSERT_FINDING, {"run_id": run.id, "break_id": break_id})
 
 
 async def finish(
-    session: AsyncSession, run: Run, *, steps_compared: int, checked_to: datetime, next_seconds: float
+    session: AsyncSession,
+    run: Run,
+    *,
+    steps_compared: int,
+    checked_to: datetime,
+    next_seconds: float,
+    at_end: bool,
 ) -> None:
-    """End a run: clean, or with breaks; one that was scheduled says how far the next need not look back."""
+    """End a run: clean, or with breaks; one that was scheduled says how far the next need not look back.
+
+    ``at_end``: the feed was read to its end, so that what it held at the first such look is its past.
+    """
     row = (await session.execute(_FINISH, {"id": run.id, "steps_compared": steps_compared})).one_or_none()
     if row is None or not row.is_scheduled:
         return
@@ -131,12 +167,12 @@ async def finish(
         text(
             """
             UPDATE feed_positions SET
-                checked_to = :checked_to, baseline_seq = coalesce(baseline_seq, seq),
+                checked_to = :checked_to, baseline_seq = CASE WHEN :at_end THEN coalesce(baseline_seq, seq) ELSE baseline_seq END,
                 next_run_at = now() + make_interval(secs => :seconds)
             WHERE wallet_id = :wallet_id
             """
         ),
-        {"wallet_id": row.wallet_id, "checked_to": checked_to, "seconds": next_seconds},
+        {"wallet_id": row.wallet_id, "checked_to": checked_to, "seconds": next_seconds, "at_end": at_end},
     )
 
 

@@ -76,7 +76,11 @@ class ReconciliationOut(BaseModel):
 
 
 class BreakOut(BaseModel):
-    """One difference. ``ours`` and ``theirs``: state, op, amount and currency by each side, null for nothing."""
+    """One difference. ``ours`` and ``theirs``: state, op, amount and currency by each side, null for nothing.
+
+    ``feed_unreadable``: nothing was compared; ``theirs`` has the ``code`` that says why: what reading brought last,
+    ``wallet_deleted``, ``feed_not_offered``, ``feed_too_long``, ``too_many_unknown``.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [_BREAK]})
 
