@@ -5,7 +5,7 @@ Used by each service's ``app.py``.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Protocol
 
 import orjson
@@ -63,8 +63,12 @@ def create_service_app(
     settings: ServiceSettings,
     open_resources: Callable[[CollectorRegistry], AbstractAsyncContextManager[Resources]],
     routers: Sequence[APIRouter],
+    has_process: bool = False,
 ) -> FastAPI:
-    """Return a service's application. Does no I/O: resources are opened when the server starts it."""
+    """Return a service's application. Does no I/O: resources are opened when the server starts it.
+
+    ``has_process``: it is alone in its process, and may say what Python's collector of cycles does there.
+    """
     configure_logging(service=title, level=settings.log_level, log_format=settings.log_format)
     registry = new_registry()
 
@@ -72,7 +76,7 @@ def create_service_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_resources(registry) as resources:
             app.state.resources = resources
-            with collecting_rarely():
+            with collecting_rarely() if has_process else nullcontext():
                 yield
 
     app: FastAPI = FastAPIOffline(

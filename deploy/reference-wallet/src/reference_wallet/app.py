@@ -33,6 +33,7 @@ def create_app(settings: Settings | None = None, rules: WalletRules | None = Non
         version=version("reference-wallet"),
         description="A wallet system that implements the external wallet protocol ewp/1.",
         settings=loaded,
+        has_process=settings is None,
         open_resources=lambda _registry: open_resources(loaded, rules or WalletRules()),
         routers=routers,
     )

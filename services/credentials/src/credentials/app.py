@@ -34,6 +34,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=version("credentials"),
         description="Issues, verifies and revokes API keys.",
         settings=loaded,
+        has_process=settings is None,
         open_resources=lambda registry: open_resources(loaded, serves=True, registry=registry),
         routers=[
             # First, since siblings wait for it: a route is found by trying one after the other.

@@ -24,6 +24,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=version("wallet-gateway"),
         description="Balances of external wallets, and transfers between them and the home wallet.",
         settings=loaded,
+        has_process=settings is None,
         open_resources=lambda registry: open_resources(loaded, registry, serves=True),
         routers=(external_wallets_router, home_wallet_router, balances_router, transfers_router, reconciliation_router),
     )

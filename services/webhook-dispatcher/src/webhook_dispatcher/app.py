@@ -21,13 +21,14 @@ __all__ = ["Settings", "create_app"]
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the application; settings come from the environment unless given. Does no I/O."""
-    settings = settings or Settings.load()
+    loaded = settings or Settings.load()
     return create_service_app(
         title="webhook-dispatcher",
         version=__version__,
         description="Registers webhooks, accepts events, and shows every delivery with every attempt.",
-        settings=settings,
-        open_resources=lambda registry: open_api_resources(settings, registry),
+        settings=loaded,
+        has_process=settings is None,
+        open_resources=lambda registry: open_api_resources(loaded, registry),
         routers=(
             events_router,  # the one that carries the load: each router before it would be asked about every request
             webhooks_router,
