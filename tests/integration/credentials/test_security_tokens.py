@@ -167,7 +167,7 @@ async def test_uses_are_noted_without_a_write_for_each(service: CredentialsServi
     """Verifying costs one read at most; the newest use is written later, in one statement."""
     owner = await service.new_owner(await service.new_tenant())
     token = await reveal(owner)
-    with recorded_statements(service.resources.database) as statements:
+    with recorded_statements(service.resources.database, of_this_task=True) as statements:
         for _ in range(20):
             assert await is_valid(service, token)
     assert not [statement for statement in statements if "INSERT" in statement.upper() or "UPDATE" in statement.upper()]
