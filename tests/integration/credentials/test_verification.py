@@ -121,10 +121,10 @@ async def test_a_verification_writes_nothing_and_a_repeated_one_asks_nothing(ser
     siblings = service.client(service.service_key)
     await siblings.post("/v1/verify", json={"credential": "x"})
     await service.resources.feed.look()
-    with recorded_statements(service.resources.database) as first:
+    with recorded_statements(service.resources.database, of_this_task=True) as first:
         await siblings.post("/v1/verify", json={"credential": made["key"]})
     await service.resources.feed.look()
-    with recorded_statements(service.resources.database) as second:
+    with recorded_statements(service.resources.database, of_this_task=True) as second:
         await siblings.post("/v1/verify", json={"credential": made["key"]})
     assert all(statement.lstrip().startswith("SELECT") for statement in first)
     assert 1 <= len(first) <= 2
@@ -134,7 +134,7 @@ async def test_a_verification_writes_nothing_and_a_repeated_one_asks_nothing(ser
 @pytest.mark.parametrize("text", ["cw_sk_live_" + "0" * 49, "cw_sk_live_short", "Bearer x", "é"])
 async def test_a_wrong_checksum_costs_no_query(service: CredentialsService, text: str) -> None:
     """It is refused before any I/O."""
-    with recorded_statements(service.resources.database) as statements:
+    with recorded_statements(service.resources.database, of_this_task=True) as statements:
         verdict = await service.resources.access.judge(text, ip=None)
     assert verdict.reason is Reason.MALFORMED
     assert statements == []
@@ -152,7 +152,7 @@ async def test_last_use_is_merged_and_only_goes_forward(service: CredentialsServ
     verdict = await service.resources.access.judge(made["key"], ip=None)
     assert verdict.principal is not None
     await owner.delete(f"/v1/api-keys/{deleted['id']}")
-    with recorded_statements(service.resources.database) as statements:
+    with recorded_statements(service.resources.database, of_this_task=True) as statements:
         await service.resources.last_uses.flush()
         await service.resources.last_uses.flush()
     assert len(statements) == 1
