@@ -16,7 +16,7 @@ from wallet_gateway.external_wallets.access import WalletAccess
 from wallet_gateway.external_wallets.availability import refuse_new_transfer
 from wallet_gateway.external_wallets.errors import WalletUnavailable
 from wallet_gateway.isolation.breaker import FAILURES_MAX
-from wallet_gateway.isolation.gate import Isolation
+from wallet_gateway.isolation.gate import Isolation, LaneLimits
 from wallet_gateway.protocols.results import CallRecord, Definitive, ReadFailed
 from wallet_gateway.transfers.caller import StepCaller
 from wallet_gateway.transfers.orders import finding_of, order_of
@@ -67,7 +67,8 @@ def test_a_hold_that_will_end_is_known_by_its_answer() -> None:
 @pytest.mark.parametrize(("is_unknown", "lane"), [(True, "resolve"), (False, "write")])
 async def test_only_what_must_be_resolved_goes_past_an_open_breaker(lane: str, *, is_unknown: bool) -> None:
     """While it is open; afterwards all go the same way."""
-    isolation = Isolation()
+    limits = LaneLimits(in_flight_max=1, waiting_max=1, per_second=10, tenant_in_flight_max=1, all_in_flight_max=1)
+    isolation = Isolation({"read": limits, "write": limits, "resolve": limits})
     caller = StepCaller(cast("WalletAccess", SimpleNamespace(isolation=isolation)))
     journey: Any = SimpleNamespace(course=SimpleNamespace(outcome_is_unknown=is_unknown))
     stored: Any = SimpleNamespace(wallet=SimpleNamespace(id=PARTNER))

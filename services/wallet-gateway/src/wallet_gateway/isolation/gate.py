@@ -41,19 +41,6 @@ class LaneLimits:
     all_in_flight_max: int
 
 
-DEFAULT_LIMITS: Final[Mapping[Lane, LaneLimits]] = {
-    "read": LaneLimits(
-        in_flight_max=32, waiting_max=64, per_second=200, tenant_in_flight_max=250, all_in_flight_max=500
-    ),
-    "write": LaneLimits(
-        in_flight_max=64, waiting_max=256, per_second=1000, tenant_in_flight_max=175, all_in_flight_max=350
-    ),
-    "resolve": LaneLimits(
-        in_flight_max=8, waiting_max=64, per_second=20, tenant_in_flight_max=25, all_in_flight_max=50
-    ),
-}
-
-
 @dataclass(slots=True)
 class Ticket:
     """One call that was let through. Say how it went; what is left unsaid (a cancelled call) counts as nothing."""
@@ -84,7 +71,7 @@ class Isolation:
 
     def __init__(
         self,
-        limits: Mapping[Lane, LaneLimits] = DEFAULT_LIMITS,
+        limits: Mapping[Lane, LaneLimits],
         *,
         on_change: Change = lambda _wallet_id, _open_seconds: None,
         clock: Callable[[], float] = time.monotonic,
@@ -157,26 +144,17 @@ class Isolation:
         if of_wallet is None:
             of_wallet = gate.lanes[lane] = Places(limits.in_flight_max, waiting_max=limits.waiting_max)
         until = asyncio.get_running_loop().time() + wait_seconds
-        await of_wallet.enter(until=until)
-        try:
+        async with of_wallet.held(until=until):
+            # Only now: one that nobody uses is forgotten, and must not be while somebody still waits at the wallet.
             of_tenant = self._of_tenants.get((tenant_id, lane))
             if of_tenant is None:
                 of_tenant = self._of_tenants[tenant_id, lane] = Places(limits.tenant_in_flight_max)
             try:
-                await of_tenant.enter(until=until)
-                try:
-                    await self._of_all[lane].enter(until=until)
-                    try:
-                        yield
-                    finally:
-                        self._of_all[lane].leave()
-                finally:
-                    of_tenant.leave()
+                async with of_tenant.held(until=until), self._of_all[lane].held(until=until):
+                    yield
             finally:
                 if not of_tenant.is_used:
                     self._of_tenants.pop((tenant_id, lane), None)
-        finally:
-            of_wallet.leave()
 
     def _judge(self, wallet_id: UUID, gate: _Gate, passage: Passage, ticket: Ticket) -> None:
         was_open = gate.breaker.open_until

@@ -1,6 +1,8 @@
 """So many at a time, and so many who wait for a place, for so long."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from wallet_gateway.isolation.errors import NoRoom
@@ -10,7 +12,7 @@ _AGAIN_SECONDS: Final = 1.0
 
 
 class Places:
-    """``leave`` for each ``enter`` that returned."""
+    """``held`` while something is under way."""
 
     def __init__(self, in_flight_max: int, *, waiting_max: int = WAITING_MAX) -> None:
         self._room = asyncio.Semaphore(in_flight_max)
@@ -23,8 +25,18 @@ class Places:
         """Tell whether somebody is here, or waits."""
         return bool(self._waiting or self._in_flight)
 
-    async def enter(self, *, until: float) -> None:
-        """Take a place, at once or by ``until`` (the event loop's time); raises NoRoom."""
+    @asynccontextmanager
+    async def held(self, *, until: float) -> AsyncIterator[None]:
+        """Take a place, at once or by ``until`` (the event loop's time), and give it back at the end; raises NoRoom."""
+        await self._enter(until)
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+            self._room.release()
+
+    async def _enter(self, until: float) -> None:
         if not self._room.locked():
             await self._room.acquire()
         else:
@@ -38,9 +50,3 @@ class Places:
                 raise NoRoom(retry_after_seconds=_AGAIN_SECONDS) from exc
             finally:
                 self._waiting -= 1
-        self._in_flight += 1
-
-    def leave(self) -> None:
-        """Give the place back."""
-        self._in_flight -= 1
-        self._room.release()
