@@ -24,7 +24,7 @@ def test_each_transfer_is_at_one_wallet(moves: list[tuple[UUID, UUID | None]]) -
             crowd.leave(transfer_id, fence=1)
             where.pop(transfer_id, None)
         else:
-            crowd.enter(transfer_id, fence=1, wallet_id=wallet_id)
+            crowd.enter(transfer_id, fence=1, place=wallet_id)
             where[transfer_id] = wallet_id
         expected = {wallet: list(where.values()).count(wallet) for wallet in set(where.values())}
         full = {wallet for wallet, count in expected.items() if count >= 2}
@@ -38,8 +38,8 @@ def test_a_transfer_that_was_claimed_again_is_counted_under_each_fence() -> None
     """The task of the fence before may still be ending: what it leaves is its own place."""
     crowd = Crowd(5, lambda: None)
     transfer_id = uuid4()
-    crowd.enter(transfer_id, fence=1, wallet_id=WALLETS[0])
-    crowd.enter(transfer_id, fence=2, wallet_id=WALLETS[0])
+    crowd.enter(transfer_id, fence=1, place=WALLETS[0])
+    crowd.enter(transfer_id, fence=2, place=WALLETS[0])
     crowd.leave(transfer_id, fence=1)
     assert crowd.taken().counts == {WALLETS[0]: 1}
     crowd.leave(transfer_id, fence=2)

@@ -105,37 +105,24 @@ class StoredWallet:
 
 
 async def load_endpoint(
-    session: AsyncSession | AsyncConnection,
-    *,
-    realm: Realm,
-    wallet: WalletRef,
-    with_deleted: bool = False,
-    lock: bool = False,
+    session: AsyncSession, *, realm: Realm, wallet: WalletRef, with_deleted: bool = False
 ) -> StoredWallet:
     """Return a wallet with its keys, in one statement; raises NotFound.
 
-    ``lock`` keeps it from being deleted until the transaction ends, and lets others do the same. Neither enabled nor frozen are
-    judged here. ``with_deleted`` is for history; the keys of a deleted wallet are gone.
+    Neither enabled nor frozen are judged here. ``with_deleted`` is for history; the keys of a deleted wallet are gone.
     """
     which = "is_home AND deleted_at IS NULL" if wallet == "home" else "external_wallets.id = :id"
     statement = text(
         f"{_WITH_KEYS} WHERE {which} AND tenant_id = :tenant_id AND environment = :environment"
         f"{'' if with_deleted else ' AND deleted_at IS NULL'} ORDER BY keys.id DESC"
-        f"{' FOR KEY SHARE OF external_wallets' if lock else ''}"
     )
     values = {**_realm(realm), **({} if wallet == "home" else {"id": wallet})}
-    loaded = _stored((await session.execute(statement, values)).mappings())
-    if not loaded:
-        raise NotFound
-    return loaded[0]
+    return _found(_stored((await session.execute(statement, values)).mappings()))
 
 
 async def read_endpoint(database: Database, *, realm: Realm, wallet_id: UUID) -> StoredWallet:
     """Return what ``load_endpoint`` does of a wallet that is not deleted, in half the time; raises NotFound."""
-    loaded = _stored(await database.read(_ONE_WITH_KEYS, wallet_id, realm.tenant_id, realm.environment))
-    if not loaded:
-        raise NotFound
-    return loaded[0]
+    return _found(_stored(await database.read(_ONE_WITH_KEYS, wallet_id, realm.tenant_id, realm.environment)))
 
 
 async def find(
@@ -262,6 +249,12 @@ def _stored(rows: Iterable[Mapping[str, Any] | RowMapping]) -> list[StoredWallet
         if key["id"] is not None:
             stored[row["id"]].keys.append(SealedKey(**key, wallet_id=row["id"]))
     return list(stored.values())
+
+
+def _found(stored: Sequence[StoredWallet]) -> StoredWallet:
+    if not stored:
+        raise NotFound
+    return stored[0]
 
 
 def _realm(realm: Realm) -> dict[str, Any]:

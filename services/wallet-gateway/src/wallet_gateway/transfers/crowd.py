@@ -22,9 +22,9 @@ class Taken:
 
 @dataclass(slots=True)
 class Crowd:
-    """Two per worker, of wallets and of tenants. ``has_room`` is called when of a share that was used up a quarter is free again.
+    """Two per worker: a place is a wallet in one, and a tenant in the other, where a transfer is from its claim to its end.
 
-    Written for wallets; a transfer is at its tenant from its claim to its end.
+    ``has_room`` is called when of a place's share, which was used up, a quarter is free again.
     """
 
     share: int
@@ -33,15 +33,15 @@ class Crowd:
     _counts: Counter[UUID] = field(default_factory=Counter)
     _used_up: set[UUID] = field(default_factory=set)
 
-    def enter(self, transfer_id: UUID, fence: int, wallet_id: UUID) -> None:
+    def enter(self, transfer_id: UUID, fence: int, place: UUID) -> None:
         """Put a transfer, under its fence, where it is; from where it was, if it was anywhere."""
         before = self._at.get((transfer_id, fence))
-        if before == wallet_id:
+        if before == place:
             return
-        self._at[transfer_id, fence] = wallet_id
-        self._counts[wallet_id] += 1
-        if self._counts[wallet_id] >= self.share:
-            self._used_up.add(wallet_id)
+        self._at[transfer_id, fence] = place
+        self._counts[place] += 1
+        if self._counts[place] >= self.share:
+            self._used_up.add(place)
         if before is not None:
             self._take_from(before)
 
@@ -52,15 +52,15 @@ class Crowd:
             self._take_from(before)
 
     def taken(self) -> Taken:
-        """Return how many are at each wallet where there are any."""
-        full = [wallet_id for wallet_id, count in self._counts.items() if count >= self.share]
+        """Return how many are at each place where there are any."""
+        full = [place for place, count in self._counts.items() if count >= self.share]
         return Taken(most=self.share, counts=dict(self._counts), full=full)
 
-    def _take_from(self, wallet_id: UUID) -> None:
-        self._counts[wallet_id] -= 1
-        left = self._counts[wallet_id]
+    def _take_from(self, place: UUID) -> None:
+        self._counts[place] -= 1
+        left = self._counts[place]
         if not left:
-            del self._counts[wallet_id]
-        if wallet_id in self._used_up and left <= self.share * 3 // 4:
-            self._used_up.remove(wallet_id)
+            del self._counts[place]
+        if place in self._used_up and left <= self.share * 3 // 4:
+            self._used_up.remove(place)
             self.has_room()

@@ -114,10 +114,10 @@ class Shaping:
         self, stored: StoredWallet, ask: Callable[[StoredWallet], Coroutine[Any, Any, WellKnown]]
     ) -> asyncio.Task[WellKnown]:
         """Ask once, however many transfers wait for the answer; a wallet that has moved is asked anew, where it is now."""
-        asking = self._asking.get(_asked_of(stored))
+        asked_of = _asked_of(stored)
+        asking = self._asking.get(asked_of)
         if asking is None:
-            asking = asyncio.create_task(ask(stored), name="capabilities")
-            self._asking[_asked_of(stored)] = asking
+            asking = self._asking[asked_of] = asyncio.create_task(ask(stored), name="capabilities")
             asking.add_done_callback(lambda done: self._asked(stored, done))
         return asking
 
