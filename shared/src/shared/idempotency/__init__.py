@@ -96,8 +96,8 @@ async def answer_once(
         if kept.fingerprint[:_FINGERPRINT_BYTES] != key.fingerprint:
             raise IdempotencyMismatch
         is_its_own = kept.fingerprint[_FINGERPRINT_BYTES:] == key.sender
-        if seen_with is not None and not is_its_own and seen_with not in key.principal.scopes:
-            raise InsufficientScope(seen_with)
+        if seen_with is not None and not is_its_own:
+            demand_sight(key.principal, seen_with)
         return Response(
             kept.body,
             status_code=kept.status,
@@ -109,6 +109,12 @@ async def answer_once(
     answer = repository.KeptAnswer(fingerprint=key.fingerprint + key.sender, status=status, body=shown_again)
     await repository.keep(session, realm=realm, key=key.key, answer=answer)
     return _json(body, status, headers)
+
+
+def demand_sight(principal: Principal, seen_with: str) -> None:
+    """Return if a credential that repeats another's request may see what it was answered; raises InsufficientScope."""
+    if seen_with not in principal.scopes:
+        raise InsufficientScope(seen_with)
 
 
 def _without(body: dict[str, Any], fields: frozenset[str], inside: str = "") -> dict[str, Any]:

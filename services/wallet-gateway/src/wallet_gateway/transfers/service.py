@@ -15,8 +15,8 @@ from shared.access import Caller, Realm
 from shared.audit_entries import repository as audit_entries
 from shared.database import Database
 from shared.ewp.money import MoneyError, parse_money
-from shared.idempotency import IdempotencyKey
-from shared.problems import IdempotencyMismatch, InsufficientScope, NotFound, Problem, ValidationFailed
+from shared.idempotency import IdempotencyKey, demand_sight
+from shared.problems import IdempotencyMismatch, NotFound, Problem, ValidationFailed
 from wallet_gateway.external_wallets import repository as wallets
 from wallet_gateway.external_wallets.availability import refuse_new_transfer
 from wallet_gateway.external_wallets.discovery import are_old
@@ -203,8 +203,8 @@ class Transfers:
 def _repeated(kept: KeptRequest, key: IdempotencyKey, caller: Caller) -> Answer:
     if kept.fingerprint != key.fingerprint:
         raise IdempotencyMismatch
-    if kept.created_by != caller.actor and _SEEN_WITH not in caller.principal.scopes:
-        raise InsufficientScope(_SEEN_WITH)
+    if kept.created_by != caller.actor:
+        demand_sight(caller.principal, _SEEN_WITH)
     return Answer(body=kept.first_answer or _json(presentation.as_begun(kept.transfer)), is_repeated=True)
 
 
