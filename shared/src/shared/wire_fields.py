@@ -1,10 +1,12 @@
-"""Fields of bodies, with their bounds, as every service takes them. Users: webhook-dispatcher, wallet-gateway."""
+"""Fields of bodies, with their bounds, as every service takes them. Used by every service."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt
 
+NUMBER_MAX = 2**53 - 1
+"""Of either sign, whole or not. Beyond it readers of JSON differ in what a number is (RFC 8259 §6)."""
 METADATA_KEYS_MAX = 50
 _METADATA_KEY_CHARS_MAX = 64
 _METADATA_VALUE_CHARS_MAX = 512

@@ -6,12 +6,6 @@ They stand last in an ``Annotated``, after the bounds, so that the bounds are in
 from pydantic import AfterValidator, BeforeValidator
 
 
-def _number_only(value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("a whole number is required")  # noqa: TRY004 - pydantic reports ValueError, not TypeError
-    return value
-
-
 def _address_as_text(value: object) -> object:
     if isinstance(value, int | float):
         raise ValueError("an address is text")  # noqa: TRY004 - pydantic reports ValueError, not TypeError
@@ -27,8 +21,6 @@ def _trimmed(text: str) -> str:
 
 TRIMMED = AfterValidator(_trimmed)
 """Takes spaces off both ends of a text, after its length was looked at as it was sent."""
-WHOLE_NUMBER = BeforeValidator(_number_only)
-"""60.0 is one; a text or a truth value is none."""
 ADDRESS_AS_TEXT = BeforeValidator(_address_as_text)
 """A number or a truth value is no address."""
 WITHOUT_NUL = r"^[^\x00]*$"

@@ -26,10 +26,9 @@ from shared.key_format import Environment
 from shared.pagination import PageQuery
 from shared.scopes import PLATFORM_SCOPES, TENANT_SCOPES
 from shared.typeids import IdInPath, TypeId
+from shared.wire_fields import NUMBER_MAX
 
 METADATA_ENTRIES_MAX = 50
-METADATA_NUMBER_MAX = 2**53 - 1
-"""Of either sign, whole or not. Beyond it readers of JSON differ in what a number is (RFC 8259 §6)."""
 
 
 def _text_only(value: object) -> object:
@@ -68,7 +67,7 @@ Scopes = Annotated[list[Scope], Field(max_length=100), AfterValidator(_unique)]
 Roles = Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=100), AfterValidator(_unique)]
 MetadataKey = Annotated[str, Field(min_length=1, max_length=64, pattern=WITHOUT_NUL), NO_CREDENTIAL]
 # Strict: a text that is too long to be one must not become a number instead.
-_BOUNDED = Field(strict=True, ge=-METADATA_NUMBER_MAX, le=METADATA_NUMBER_MAX)
+_BOUNDED = Field(strict=True, ge=-NUMBER_MAX, le=NUMBER_MAX)
 MetadataNumber = Annotated[int, _BOUNDED] | Annotated[float, _BOUNDED, AllowInfNan(False)]
 MetadataText = Annotated[str, Field(max_length=500, pattern=WITHOUT_NUL), NO_CREDENTIAL]
 MetadataValue = MetadataText | StrictBool | MetadataNumber | None

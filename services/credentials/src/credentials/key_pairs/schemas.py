@@ -5,8 +5,8 @@ from pydantic import BaseModel, ConfigDict
 from credentials.api_keys import examples
 from credentials.api_keys.examples import shown
 from credentials.api_keys.schemas import ApiKeyCreated
-from credentials.key_rotation.schemas import OverlapSeconds
 from shared.key_format import Environment
+from shared.wire_fields import OverlapSeconds
 
 
 class PairWanted(BaseModel):

@@ -1,14 +1,8 @@
 """Wire shapes of rotations."""
 
-from typing import Annotated
+from pydantic import BaseModel, ConfigDict
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from credentials.json_types import WHOLE_NUMBER
-
-OVERLAP_SECONDS_MAX = 30 * 86_400
-
-OverlapSeconds = Annotated[int, Field(ge=0, le=OVERLAP_SECONDS_MAX), WHOLE_NUMBER]
+from shared.wire_fields import OverlapSeconds
 
 
 class Rotate(BaseModel):

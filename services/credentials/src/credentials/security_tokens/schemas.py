@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from credentials.api_keys.schemas import FutureTime
-from credentials.key_rotation.schemas import OverlapSeconds
 from credentials.security_tokens.models import SecurityToken
+from shared.wire_fields import OverlapSeconds
 
 
 class RefreshWanted(BaseModel):

@@ -3,12 +3,13 @@
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StrictInt
 
-from credentials.json_types import ADDRESS_AS_TEXT, WHOLE_NUMBER
+from credentials.json_types import ADDRESS_AS_TEXT
 from credentials.verification.service import Verdict
 from shared.addresses import plain
 from shared.principals import Refusal, principal_to_wire
+from shared.wire_fields import NUMBER_MAX
 
 
 class VerifyRequest(BaseModel):
@@ -28,7 +29,7 @@ class VerifyRequest(BaseModel):
     """The scope it is used for: counts as exercised if the credential holds it, and decides nothing."""
     refused_because: Refusal | None = None
     """Why its request was refused although it is valid: told to the owner, and decides nothing."""
-    min_sequence: Annotated[int, Field(ge=0, le=2**53 - 1), WHOLE_NUMBER] = 0
+    min_sequence: Annotated[StrictInt, Field(ge=0, le=NUMBER_MAX)] = 0
     """The sequence of the feed that the answer must know at least: where the caller stands."""
 
 

@@ -1,15 +1,13 @@
 """The write call of a ``crm-v1`` wallet: its form in bodies, in the database, and for the client."""
 
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, StrictBool, StrictInt, model_validator
 
-from shared.wire_fields import StrictBody
+from shared.wire_fields import NUMBER_MAX, StrictBody
 from wallet_gateway.protocols.endpoint import TransferCall, TransferField
 
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}$")]
-NUMBER_MAX: Final = 2**53 - 1
-"""JSON readers agree on whole numbers up to here (RFC 8259, section 6)."""
 WholeNumber = Annotated[StrictInt, Field(ge=-NUMBER_MAX, le=NUMBER_MAX)]
 _NEEDED: frozenset[TransferField] = frozenset({"op", "owner_ref", "amount", "currency"})
 
