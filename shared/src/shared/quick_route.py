@@ -5,6 +5,7 @@ the same steps by hand, in the same order: who calls, whether the call is known,
 well-formed goes the whole way, which alone answers faults.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ClassVar
 
@@ -16,7 +17,7 @@ from shared import strict_json
 from shared.request_body import StrictRequest, StrictRoute, has_body
 
 
-class QuickRoute(StrictRoute):
+class QuickRoute(StrictRoute, ABC):
     """The base of the two below. A service says which route, who may call, and how to answer."""
 
     MODEL: ClassVar[type[BaseModel]]
@@ -27,13 +28,13 @@ class QuickRoute(StrictRoute):
         """Tell whether this route, of all that have this class, has the shorter way."""
         return True
 
+    @abstractmethod
     async def well_formed(self, call: StrictRequest) -> Any:
         """Return what a well-formed call wants; None for any other."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def answer(self, call: StrictRequest, wanted: Any, caller: Any) -> Response:
         """Answer a well-formed call: ``wanted`` is what ``well_formed`` returned, ``caller`` what CALLER did."""
-        raise NotImplementedError
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return a handler that takes the shorter way where it can."""
@@ -49,9 +50,9 @@ class QuickRoute(StrictRoute):
             wanted = await self.well_formed(call)
             if wanted is not None:
                 return await self.answer(call, wanted, caller)
-            return await handle_wholly(
-                Request(request.scope, _again(call.taken)) if call.taken is not None else request
-            )
+            if call.taken is not None:
+                request = Request(request.scope, _again(call.taken))
+            return await handle_wholly(request)
 
         return handle
 
