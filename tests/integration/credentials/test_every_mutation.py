@@ -13,6 +13,7 @@ from credentials.resources import Resources
 from shared.access import AccessClient
 from support.apps import client_of
 from support.credentials_service import CredentialsService
+from support.following_siblings import follow
 from support.served_time import served_clock
 
 LIMIT_SECONDS = 1.0
@@ -198,10 +199,7 @@ async def others(service: CredentialsService) -> AsyncIterator[Others]:
     headers = {"x-api-key": service.service_key}
     async with app.router.lifespan_context(app):
         sibling = AccessClient(client_of(app, headers=headers), client_of(app, headers=headers))
-        sibling.start_following()
-        async with asyncio.timeout(5):
-            while not sibling.feed.is_live():
-                await asyncio.to_thread(int)
+        await follow(sibling)
         yield Others(process=app.state.resources, sibling=sibling)
         await sibling.aclose()
 

@@ -1,7 +1,6 @@
 """Whatever ends an access token ends it everywhere, in under a second, and nothing else does."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -17,6 +16,7 @@ from shared.access.jwt import LEEWAY_SECONDS
 from support.access_tokens import claims_of
 from support.apps import on_socket
 from support.credentials_service import CredentialsService
+from support.following_siblings import follow
 from support.oauth_client import OAuthClient, bearer
 from support.served_time import ServedClock, served_clock
 
@@ -82,18 +82,8 @@ async def siblings(service: CredentialsService, second_process: str) -> AsyncIte
             sibling = AccessClient.open(second_process, SecretStr(service.service_key), issuer=service.settings.issuer)
             stack.push_async_callback(sibling.aclose)
             made.append(sibling)
-        await _first_heard(made[0])
-        made[0].start_following()
-        made[0].feed.complete_since -= 60
+        await follow(made[0], heard_for_seconds=60)
         yield made
-
-
-async def _first_heard(sibling: AccessClient) -> None:
-    """Ask for the feed until there is an answer: on a busy machine the first one may come too late."""
-    async with asyncio.timeout(10):
-        while not sibling.feed.is_live():
-            with contextlib.suppress(httpx2.HTTPError):
-                await sibling.feed.ask(wait_seconds=0)
 
 
 async def _denied_after(allows: Callable[[], Awaitable[bool]], *, clock: ServedClock, since: float) -> float:

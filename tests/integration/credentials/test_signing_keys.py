@@ -1,7 +1,6 @@
 """The keys that sign access tokens: made once, sealed at rest, rotated by command and by age, dropped when they may be known."""
 
 import asyncio
-import contextlib
 import os
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import httpx2
 import pytest
 from pydantic import SecretStr
 
@@ -32,6 +30,7 @@ from support.access_tokens import header_of
 from support.apps import on_socket
 from support.credentials_service import CredentialsService, credentials_service, settings_for
 from support.databases import Databases
+from support.following_siblings import follow
 from support.oauth_client import OAuthClient, bearer
 from support.served_time import served_clock
 
@@ -135,7 +134,7 @@ async def test_keys_that_may_be_known_are_dropped_with_all_their_tokens(service:
     token = await client.token()
     async with on_socket(create_app(service.settings)) as url:
         sibling = AccessClient.open(url, SecretStr(service.service_key), issuer=service.settings.issuer)
-        await begin(sibling)
+        await follow(sibling, heard_for_seconds=60)
         assert await sibling.verify(token, ip=None, scope="events:read") is not None
         resources = service.resources
         async with resources.database.transaction() as session:
@@ -170,7 +169,7 @@ async def test_a_leaked_key_that_was_dropped_forges_nothing_for_anybody(service:
             siblings.append(AccessClient.open(url, SecretStr(service.service_key), issuer=service.settings.issuer))
             stack.push_async_callback(siblings[-1].aclose)
         warm, begins_later = siblings
-        await begin(warm)
+        await follow(warm, heard_for_seconds=60)
         # While nobody knows of the leak, this is what the leaked key can do.
         assert await warm.verify(forged(), ip=None, scope="events:publish") is not None
         async with resources.database.transaction() as session:
@@ -179,7 +178,7 @@ async def test_a_leaked_key_that_was_dropped_forges_nothing_for_anybody(service:
             while await warm.verify(forged(), ip=None, scope="events:publish") is not None:
                 await told(warm)  # one after the other: all run in one loop with the test
             assert clock.now() < 1.0
-        await begin(begins_later)
+        await follow(begins_later, heard_for_seconds=60)
         for _ in range(100):
             for sibling in siblings:
                 assert await sibling.verify(forged(), ip=None, scope="events:publish") is None
@@ -193,16 +192,6 @@ async def test_a_leaked_key_that_was_dropped_forges_nothing_for_anybody(service:
 async def told(sibling: AccessClient) -> None:
     """Wait until credentials was told of the uses so far."""
     await asyncio.gather(*sibling._questions.under_way(), return_exceptions=True)
-
-
-async def begin(sibling: AccessClient) -> None:
-    """Have a sibling follow the feed, as it were for a minute; on a busy machine the first answer may come too late."""
-    async with asyncio.timeout(10):
-        while not sibling.feed.is_live():
-            with contextlib.suppress(httpx2.HTTPError):
-                await sibling.feed.ask(wait_seconds=0)
-    sibling.feed.complete_since -= 60
-    sibling.start_following()
 
 
 async def test_the_worker_rotates_by_age_and_forgets_what_is_over(service: CredentialsService) -> None:
