@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import NoReturn
 
 import pytest
 
@@ -15,6 +16,10 @@ from wallet_gateway.balances.flights import Flights
 
 def _key(owner_ref: str = "a") -> BalanceKey:
     return BalanceKey(wallet_id=typeids.NO_ID, base_url="https://w.example.com", owner_ref=owner_ref, currency=None)
+
+
+async def _unwanted() -> NoReturn:
+    raise AssertionError("a fetch is under way")
 
 
 def _snapshot(rows: int) -> Snapshot:
@@ -73,23 +78,59 @@ async def test_one_fetch_serves_all_who_ask_at_once() -> None:
 
 
 async def test_who_wants_it_live_is_never_served_by_a_fetch_that_began_before() -> None:
-    """It waits for that one, and shares the next with whoever came meanwhile."""
+    """It waits for that one, and shares the next, as the newest asked for it, with whoever came meanwhile; and so on."""
+    flights: Flights[str, tuple[int, str]] = Flights()
+    started, begun, releases = [0], asyncio.Event(), [asyncio.Event() for _ in range(3)]
+
+    def run(who: str) -> asyncio.Task[tuple[int, str]]:
+        async def fetch() -> tuple[int, str]:
+            number = started[0]
+            started[0] += 1
+            if number == 1:
+                begun.set()
+            await releases[number].wait()
+            return number, who
+
+        return asyncio.create_task(flights.run("a", fetch, join=False))
+
+    first = run("first")
+    await asyncio.sleep(0)
+    later = [run(who) for who in ("second", "third", "newest")]
+    await asyncio.sleep(0)
+    joined = asyncio.create_task(flights.run("a", _unwanted, join=True))
+    await asyncio.sleep(0)
+    releases[0].set()
+    assert await first == await joined == (0, "first")
+    await begun.wait()
+    last = run("last")
+    await asyncio.sleep(0)
+    assert started == [2]
+    releases[1].set()
+    releases[2].set()
+    assert await asyncio.gather(*later) == [(1, "newest")] * 3
+    assert await last == (2, "last")
+
+
+async def test_nothing_is_fetched_twice_at_once_in_the_moment_between_two_fetches() -> None:
+    """Who asks when one has ended and the next has not begun shares the next, whatever will do."""
     flights: Flights[str, int] = Flights()
-    started, releases = [0], [asyncio.Event() for _ in range(3)]
+    under_way, most, started = [0], [0], [0]
 
     async def fetch() -> int:
-        number = started[0]
+        under_way[0] += 1
+        most[0] = max(most[0], under_way[0])
         started[0] += 1
-        await releases[number].wait()
-        return number
+        await asyncio.sleep(0)
+        under_way[0] -= 1
+        return started[0]
 
-    first = asyncio.create_task(flights.run("a", fetch, join=False))
-    await asyncio.sleep(0)
-    later = [asyncio.create_task(flights.run("a", fetch, join=False)) for _ in range(3)]
-    for release in releases:
-        release.set()
-    assert await first == 0
-    assert await asyncio.gather(*later) == [1, 1, 1]
+    calls = []
+    for number in range(60):
+        calls.append(asyncio.create_task(flights.run("a", fetch, join=number % 3 == 0)))
+        await asyncio.sleep(0)
+    await asyncio.gather(*calls)
+    assert most == [1]
+    assert 5 < started[0] < 60
 
 
 async def test_a_fetch_goes_on_without_those_who_asked_and_its_failure_is_theirs_alone() -> None:

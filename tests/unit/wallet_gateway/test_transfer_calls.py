@@ -18,6 +18,7 @@ from wallet_gateway.external_wallets.errors import WalletUnavailable
 from wallet_gateway.isolation.breaker import FAILURES_MAX
 from wallet_gateway.isolation.gate import Isolation, LaneLimits
 from wallet_gateway.protocols.results import CallRecord, Definitive, ReadFailed
+from wallet_gateway.transfers import shaping as shaping_module
 from wallet_gateway.transfers.caller import StepCaller
 from wallet_gateway.transfers.orders import finding_of, order_of
 from wallet_gateway.transfers.plan import Shape, StepKind
@@ -43,6 +44,17 @@ ANSWER: Final = TransferAnswer(
     transfer_id="x", state="held", op="debit", amount=Decimal("10.00"), currency="USD", seq=1
 )
 CALL: Final = CallRecord(started_at=NOW, duration_ms=1.0)
+
+
+@dataclass
+class _Asked:
+    """A wallet of which nothing is known yet."""
+
+    id: UUID
+    base_url: str
+    protocol: str = "ewp/1"
+    capabilities: Any = None
+    is_home: bool = False
 
 
 def _step(number: int, kind: StepKind) -> StepRow:
@@ -110,6 +122,47 @@ async def test_a_source_without_a_document_is_debited_directly() -> None:
     assert asked == [HOME, PARTNER]
 
 
+async def test_those_that_a_silent_target_let_wait_go_on_one_after_the_other() -> None:
+    """All at once they would stand before everybody else at their source. Those of another silent target do not wait for them."""
+    loop, other, asked = asyncio.get_running_loop(), UUID(int=4), asyncio.Event()
+
+    class Silent:
+        async def capabilities(self, stored: Any) -> Any:
+            if stored.wallet.id == HOME:
+                return WellKnown(versions=["ewp/1"], currencies=[], holds=True, retention_days=30, feed=True)
+            await asked.wait()
+            raise ReadFailed("timeout", sent=True, call=CALL)
+
+    class Book:
+        async def get(self, _realm: Realm, wallet_id: UUID) -> Any:
+            return SimpleNamespace(wallet=_Asked(wallet_id, f"https://{wallet_id}.example"))
+
+        def forget(self, _wallet_id: UUID) -> None:
+            pass
+
+    parts: dict[str, Any] = {"book": Book(), "discovery": Silent()}
+    shaping = Shaping(**parts, review_after=timedelta(hours=24))
+    went_on: list[tuple[UUID, float]] = []
+
+    async def shape(target: UUID) -> None:
+        transfer = replace(TRANSFER, shape=None, target=replace(TRANSFER.target, wallet_id=target))
+        assert await shaping.shape_of(transfer, waits_for=lambda _wallet_id: None) is Shape.HOLD_COMMIT_CREDIT
+        went_on.append((target, loop.time()))
+
+    async with asyncio.TaskGroup() as group:
+        for target in [PARTNER] * 8 + [other]:
+            group.create_task(shape(target))
+        await asyncio.sleep(0)
+        began = loop.time()
+        asked.set()
+    assert [target for target, _ in went_on[:2]] == [PARTNER, other]
+    for number, at in enumerate(at for target, at in went_on if target == PARTNER):
+        assert at >= began + number * shaping_module.APART_SECONDS
+    await asyncio.sleep(shaping_module.APART_SECONDS)
+    await shape(other)
+    assert list(shaping._turns) == [other], "what is over is forgotten"
+
+
 async def test_a_wallet_that_moves_while_it_is_asked_is_asked_where_it_is() -> None:
     """Who asks about the same address shares one question; what is heard from the old one says nothing of the new."""
     asked, answered = list[str](), asyncio.Event()
@@ -121,20 +174,12 @@ async def test_a_wallet_that_moves_while_it_is_asked_is_asked_where_it_is() -> N
             holds = stored.wallet.base_url == "https://old.example"
             return WellKnown(versions=["ewp/1"], currencies=[], holds=holds, retention_days=3650, feed=True)
 
-    @dataclass
-    class Known:
-        id: UUID
-        base_url: str
-        protocol: str = "ewp/1"
-        capabilities: Any = None
-        is_home: bool = False
-
     class Book:
         source_url = "https://old.example"
 
         async def get(self, _realm: Realm, wallet_id: UUID) -> Any:
             url = self.source_url if wallet_id == HOME else "https://partner.example"
-            return SimpleNamespace(wallet=Known(wallet_id, url))
+            return SimpleNamespace(wallet=_Asked(wallet_id, url))
 
         def forget(self, _wallet_id: UUID) -> None:
             pass

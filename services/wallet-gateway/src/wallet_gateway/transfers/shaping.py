@@ -26,6 +26,8 @@ from wallet_gateway.transfers.transfer import Transfer
 from wallet_gateway.transfers.wallet_book import WalletBook
 
 _AGAIN: Final = timedelta(seconds=1)
+APART_SECONDS: Final = 0.04
+"""Those that a silent target let wait go on so far apart: all at once they would stand before everybody else at their source."""
 _NOT_FOUND: Final = 404
 _FORGETS: Final = Failure(code=RetentionTooShort.code, detail=RetentionTooShort.default_detail)
 _SAME: Final = Failure(code=SameWallet.code, detail="Both wallets are one system, registered twice; nothing was sent.")
@@ -49,6 +51,8 @@ class Shaping:
         self._review_after = review_after
         self._discovery = discovery
         self._asking: dict[tuple[UUID, str], asyncio.Task[WellKnown]] = {}
+        self._turns: dict[UUID, float] = {}
+        """Of silent targets that others still wait to go on with: when the next one may."""
 
     async def shape_of(self, transfer: Transfer, *, waits_for: Callable[[UUID], None]) -> Shape | Unshaped:
         """Return the order for a transfer that has none yet; asks each wallet at most once.
@@ -82,6 +86,7 @@ class Shaping:
         except (NotAdmitted, ReadFailed) as refusal:
             # A target need not say anything: while it cannot be reached it is not credited either.
             target, silent = other.wallet, refusal.code
+            await self._turn(other.wallet.id)
         accounts = {"source_account": transfer.source.account, "target_account": transfer.target.account}
         is_within = stays_within(source, target, **accounts)
         if is_within is None and silent is not None:
@@ -109,6 +114,14 @@ class Shaping:
                 return stored.wallet
             raise
         return replace(stored.wallet, capabilities=capabilities.model_dump(mode="json"))
+
+    async def _turn(self, silent: UUID) -> None:
+        """Wait until the transfers before this one have gone on with a silent target."""
+        now = asyncio.get_running_loop().time()
+        self._turns = {wallet_id: at for wallet_id, at in self._turns.items() if at > now}
+        at = self._turns.get(silent, now)
+        self._turns[silent] = at + APART_SECONDS
+        await asyncio.sleep(at - now)
 
     def _begin(
         self, stored: StoredWallet, ask: Callable[[StoredWallet], Coroutine[Any, Any, WellKnown]]
