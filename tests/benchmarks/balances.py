@@ -1,6 +1,7 @@
 """Benchmarks of balances: the gateway's own share of a read, and what one wallet that hangs costs the others."""
 
 import asyncio
+import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -22,10 +23,11 @@ _OTHER_SHARE = 5
 class Wallets:
     """What is read: balances of wallets that answer at once, and of one that never does; each live, by one key.
 
-    ``other`` answers as well, and is not measured.
+    ``direct`` are the good ones' own addresses. ``other`` answers as well, and is not measured.
     """
 
     good: Sequence[str]
+    direct: Sequence[str]
     other: str
     hung: str
     owner_key: str
@@ -41,12 +43,31 @@ async def bench_wallets(stack: Stack) -> AsyncIterator[Wallets]:
         assert peer.stdout is not None
         base_url = f"http://127.0.0.1:{int(await peer.stdout.readline())}"
         _, owner_key = await stack.new_tenant("balances")
-        good = [await _register(stack, owner_key, f"{base_url}/w{number}") for number in range(GOOD_WALLETS)]
+        addresses = [f"{base_url}/w{number}" for number in range(GOOD_WALLETS)]
+        good = [await _register(stack, owner_key, address) for address in addresses]
         other, hung = [await _register(stack, owner_key, f"{base_url}/{name}") for name in ("other", "hang")]
-        yield Wallets(good=good, other=other, hung=hung, owner_key=owner_key)
+        direct = [f"{address}/v1/balances:query" for address in addresses]
+        yield Wallets(good=good, direct=direct, other=other, hung=hung, owner_key=owner_key)
     finally:
         peer.terminate()
         await peer.wait()
+
+
+async def own_share(wallets: Wallets, *, per_second: int, seconds: int) -> dict[str, float]:
+    """Read through the gateway, and ask the wallets directly at the same pace: what the gateway itself adds, at the median."""
+    through = await reads(wallets, per_second=per_second, seconds=seconds)
+    direct: list[float] = []
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        tasks = []
+        start = time.perf_counter() + 0.1
+        for number in range(per_second * seconds):
+            scheduled = start + number / per_second
+            await asyncio.sleep(max(0.0, scheduled - time.perf_counter()))
+            url = wallets.direct[number % len(wallets.direct)]
+            tasks.append(asyncio.create_task(_ask(session, url, scheduled, direct)))
+        await asyncio.gather(*tasks)
+    asked_ms = statistics.median(direct)
+    return {"p50_ms": through["p50_ms"] - asked_ms, "direct_p50_ms": asked_ms, "through_p50_ms": through["p50_ms"]}
 
 
 async def reads(wallets: Wallets, *, per_second: int, seconds: int, with_hung: bool = False) -> dict[str, float]:
@@ -84,6 +105,13 @@ async def _read(session: aiohttp.ClientSession, url: str, scheduled: float, late
         shown = await answer.json()
         if answer.status != 200 or (not shown["data"] and not shown["errors"]):
             raise RuntimeError(f"not a balance, the run is void: {shown}")
+        latencies.append((time.perf_counter() - scheduled) * 1000)
+
+
+async def _ask(session: aiohttp.ClientSession, url: str, scheduled: float, latencies: list[float]) -> None:
+    async with session.post(url, json={"owner_refs": [OWNER_REF]}) as answer:
+        if not (await answer.json())["data"]:
+            raise RuntimeError("not a balance, the run is void")
         latencies.append((time.perf_counter() - scheduled) * 1000)
 
 
