@@ -7,6 +7,10 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from shared import key_format
 from shared.request_body import BODY_BYTES_MAX
@@ -264,3 +268,17 @@ async def _bytes_read_of_an_endless_body(app: FastAPI, key: str) -> int:
     await app(scope, receive, send)  # type: ignore[arg-type]  # plain ASGI messages
     assert sent[0]["status"] == 413
     return read
+
+
+async def test_no_call_leaves_by_the_telemetry_of_the_framework(
+    app: FastAPI, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even where the process has a provider that exports everything: it would be told what callers sent."""
+    exported = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exported))
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    async with client_of(app, headers={"x-api-key": key}) as client:
+        assert (await client.post("/v1/things", json={"name": CANARY})).status_code == 201
+        assert (await client.post("/v1/things", json={"nonsense": CANARY})).status_code == 422
+    assert exported.get_finished_spans() == ()
