@@ -54,7 +54,10 @@ async def bench_wallets(stack: Stack) -> AsyncIterator[Wallets]:
 
 
 async def own_share(wallets: Wallets, *, per_second: int, seconds: int) -> dict[str, float]:
-    """Read through the gateway, and ask the wallets directly at the same pace: what the gateway itself adds, at the median."""
+    """Read through the gateway, and ask the wallets directly, both ``per_second``; returns the difference of the medians.
+
+    Whatever the reads of the other wallet cost beside counts against the gateway.
+    """
     through = await reads(wallets, per_second=per_second, seconds=seconds)
     direct: list[float] = []
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:

@@ -12,7 +12,7 @@ import platform
 import statistics
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -73,7 +73,7 @@ REACH = {
 
 REACH |= {
     "balances_own.p50_ms": "≤ 4 (beyond: 2)",
-    "balances.p99_ms": "≤ 15",
+    "balances.p99_ms": "≤ 15 (beyond: 8)",
     "balances_hung.p99_ms": "≤ 1.1 x of balances",
 }
 
@@ -133,7 +133,8 @@ def parse_names(arguments: Sequence[str]) -> tuple[frozenset[str], bool]:
 async def _run(console: Console, results: dict[str, list[dict[str, float]]], measures: dict[str, Measure]) -> None:
     for name, measure in measures.items():
         for run in range(RUNS):
-            with _not_collecting():
+            # What is measured in this process itself is measured as it is.
+            with nullcontext() if name.startswith(VERIFY) else _not_collecting():
                 figures = await measure()
             results.setdefault(name, []).append(figures)
             shown = "  ".join(f"{key}={value:{_digits(value)}}" for key, value in figures.items())
@@ -210,9 +211,9 @@ async def _run_balances(
     seconds = 5 if quick else 15
     async with balances.bench_wallets(stack) as wallets:
         measures: dict[str, Measure] = {
-            "balances_own": lambda: balances.own_share(wallets, per_second=100, seconds=seconds),
             "balances": lambda: balances.reads(wallets, per_second=100, seconds=seconds),
             "balances_hung": lambda: balances.reads(wallets, per_second=100, seconds=seconds, with_hung=True),
+            "balances_own": lambda: balances.own_share(wallets, per_second=100, seconds=seconds),
         }
         await _run(console, results, measures)
 

@@ -86,7 +86,7 @@ def create_service_app(
         lifespan=lifespan,
         redirect_slashes=False,
         # What a service tells of its calls it tells itself. FastAPI's own way looks at each call whether somebody listens, and
-        # with a variable in the environment it would send away what callers sent.
+        # with variables in the environment it would send away what callers sent.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.settings = settings

@@ -13,7 +13,7 @@ import pytest
 
 from embedded.errors import PortInUseError, SettingError
 from embedded.folder_lock import FolderInUseError, FolderLock
-from embedded.plan import CREDENTIALS, HOME_WALLET, REFERENCE_WALLET, plan_from
+from embedded.plan import CREDENTIALS, HOME_WALLET, PARTS, REFERENCE_WALLET, Service, plan_from
 from embedded.private_file import KeptValues
 from embedded.stack_file import StackFile
 
@@ -109,6 +109,15 @@ def test_a_port_in_use_is_named_with_the_way_out(busy_port: int) -> None:
     # The reference wallet's is looked at first: whether a neighbour is in use, by whatever runs here, does not matter then.
     with pytest.raises(PortInUseError, match=rf"port {busy_port} is in use .*\n.*CAUSEWAY_PORT_BASE=9000 make run"):
         plan_from({"CAUSEWAY_PORT_BASE": str(busy_port - REFERENCE_WALLET.port_offset)})
+
+
+@pytest.mark.parametrize("part", [*PARTS, None])
+def test_every_port_is_looked_at(part: Service | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each service, each wallet, and of the demo's receiver (None)."""
+    busy = 21_000 + (10 if part is None else part.port_offset)
+    monkeypatch.setattr("embedded.plan.is_free", lambda port: port != busy)
+    with pytest.raises(PortInUseError, match=f"port {busy} is in use"):
+        plan_from({"CAUSEWAY_PORT_BASE": "21000"})
 
 
 @pytest.mark.parametrize("value", ["-1", "eight", "70000", "8e3", "٨"])

@@ -7,7 +7,9 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI
-from opentelemetry import trace
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -273,12 +275,14 @@ async def _bytes_read_of_an_endless_body(app: FastAPI, key: str) -> int:
 async def test_no_call_leaves_by_the_telemetry_of_the_framework(
     app: FastAPI, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even where the process has a provider that exports everything: it would be told what callers sent."""
-    exported = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exported))
-    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    """Not even where the process has providers that export everything: they would be told what callers sent."""
+    spans, measured = InMemorySpanExporter(), InMemoryMetricReader()
+    tracers, meters = TracerProvider(), MeterProvider([measured])
+    tracers.add_span_processor(SimpleSpanProcessor(spans))
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: tracers)
+    monkeypatch.setattr(metrics, "get_meter_provider", lambda: meters)
     async with client_of(app, headers={"x-api-key": key}) as client:
         assert (await client.post("/v1/things", json={"name": CANARY})).status_code == 201
-        assert (await client.post("/v1/things", json={"nonsense": CANARY})).status_code == 422
-    assert exported.get_finished_spans() == ()
+        assert (await client.post("/v1/things", json={"name": CANARY, "fail": True})).status_code == 500
+    assert spans.get_finished_spans() == ()
+    assert measured.get_metrics_data() is None

@@ -1,6 +1,9 @@
 """What is remembered of balances, and that one fetch serves all who ask at once."""
 
 import asyncio
+import contextlib
+import gc
+import weakref
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NoReturn
@@ -16,6 +19,10 @@ from wallet_gateway.balances.flights import Flights
 
 def _key(owner_ref: str = "a") -> BalanceKey:
     return BalanceKey(wallet_id=typeids.NO_ID, base_url="https://w.example.com", owner_ref=owner_ref, currency=None)
+
+
+class _Page:
+    """What a fetch has in hand."""
 
 
 async def _unwanted() -> NoReturn:
@@ -103,7 +110,8 @@ async def test_who_wants_it_live_is_never_served_by_a_fetch_that_began_before() 
     assert await first == await joined == (0, "first")
     await begun.wait()
     last = run("last")
-    await asyncio.sleep(0)
+    for _ in range(3):
+        await asyncio.sleep(0)
     assert started == [2]
     releases[1].set()
     releases[2].set()
@@ -120,7 +128,8 @@ async def test_nothing_is_fetched_twice_at_once_in_the_moment_between_two_fetche
         under_way[0] += 1
         most[0] = max(most[0], under_way[0])
         started[0] += 1
-        await asyncio.sleep(0)
+        for _ in range(3):
+            await asyncio.sleep(0)
         under_way[0] -= 1
         return started[0]
 
@@ -131,6 +140,56 @@ async def test_nothing_is_fetched_twice_at_once_in_the_moment_between_two_fetche
     await asyncio.gather(*calls)
     assert most == [1]
     assert 5 < started[0] < 60
+    assert not flights.is_used
+
+
+async def test_of_fetches_that_failed_one_after_the_other_nothing_is_kept() -> None:
+    """A wallet that refuses each of many callers, of whom somebody always waits, costs no memory."""
+    flights: Flights[str, int] = Flights()
+    kept: list[weakref.ref[_Page]] = []
+
+    async def fail() -> int:
+        page = _Page()
+        kept.append(weakref.ref(page))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        raise ConnectionError
+
+    async def ask() -> None:
+        with contextlib.suppress(ConnectionError):
+            await flights.run("a", fail, join=False)
+
+    waiting = asyncio.create_task(ask())
+    for _ in range(20):
+        await asyncio.sleep(0)
+        following = asyncio.create_task(ask())
+        await waiting
+        waiting = following
+    gc.collect()
+    assert len(kept) >= 20
+    assert flights.is_used
+    assert sum(page() is not None for page in kept) <= 2
+    await waiting
+
+
+async def test_closing_ends_what_is_under_way_and_what_is_to_come() -> None:
+    """Who waits is let go, and nothing is fetched any more."""
+    flights: Flights[str, int] = Flights()
+    started = [0]
+
+    async def fetch() -> int:
+        started[0] += 1
+        await asyncio.Event().wait()
+        return started[0]
+
+    calls = []
+    for _ in range(2):
+        calls.append(asyncio.create_task(flights.run("a", fetch, join=False)))
+        await asyncio.sleep(0)
+    await flights.aclose()
+    assert [type(each) for each in await asyncio.gather(*calls, return_exceptions=True)] == [asyncio.CancelledError] * 2
+    assert started == [1]
+    assert not flights.is_used
 
 
 async def test_a_fetch_goes_on_without_those_who_asked_and_its_failure_is_theirs_alone() -> None:

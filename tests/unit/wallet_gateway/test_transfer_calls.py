@@ -123,7 +123,7 @@ async def test_a_source_without_a_document_is_debited_directly() -> None:
 
 
 async def test_those_that_a_silent_target_let_wait_go_on_one_after_the_other() -> None:
-    """All at once they would stand before everybody else at their source. Those of another silent target do not wait for them."""
+    """All at once they would stand before everybody else at their source. One that waits alone, or elsewhere, goes at once."""
     loop, other, asked = asyncio.get_running_loop(), UUID(int=4), asyncio.Event()
 
     class Silent:
@@ -150,17 +150,22 @@ async def test_those_that_a_silent_target_let_wait_go_on_one_after_the_other() -
         went_on.append((target, loop.time()))
 
     async with asyncio.TaskGroup() as group:
-        for target in [PARTNER] * 8 + [other]:
+        for target in [PARTNER] * 8 + [other] * 2:
             group.create_task(shape(target))
         await asyncio.sleep(0)
         began = loop.time()
         asked.set()
-    assert [target for target, _ in went_on[:2]] == [PARTNER, other]
+    assert [target for target, _ in went_on[:4]] == [PARTNER, other, PARTNER, other]
+    # The first asked, the second's turn is at once.
     for number, at in enumerate(at for target, at in went_on if target == PARTNER):
-        assert at >= began + number * shaping_module.APART_SECONDS
-    await asyncio.sleep(shaping_module.APART_SECONDS)
-    await shape(other)
-    assert list(shaping._turns) == [other], "what is over is forgotten"
+        assert at >= began + (number - 1) * shaping_module.APART_SECONDS
+    turns = dict(shaping._turns)
+    for _ in range(3):
+        await shape(PARTNER)
+    assert shaping._turns == turns
+    shaping._turns[UUID(int=5)] = loop.time()
+    await shaping._turn(other)
+    assert UUID(int=5) not in shaping._turns, "what is over is forgotten"
 
 
 async def test_a_wallet_that_moves_while_it_is_asked_is_asked_where_it_is() -> None:

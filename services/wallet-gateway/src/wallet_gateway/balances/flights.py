@@ -32,6 +32,13 @@ class Flights(Generic[K, V]):
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*tasks, return_exceptions=True)
+        self._next.clear()
+        self._next_fetches.clear()
+
+    @property
+    def is_used(self) -> bool:
+        """Tell whether a fetch is under way, or to come."""
+        return bool(self._under_way or self._next or self._next_fetches)
 
     def _flight(self, key: K, fetch: Callable[[], Awaitable[V]], *, join: bool) -> asyncio.Task[V]:
         present = self._under_way.get(key)
@@ -53,6 +60,8 @@ class Flights(Generic[K, V]):
 
     async def _after(self, key: K, present: asyncio.Task[V]) -> V:
         await asyncio.wait([present])
+        # A fetch that fails keeps this frame in its traceback, and with the one before each would keep all before it.
+        del present
         self._depart(key, self._next.pop(key))
         return await self._next_fetches.pop(key)()
 

@@ -27,7 +27,8 @@ from wallet_gateway.transfers.wallet_book import WalletBook
 
 _AGAIN: Final = timedelta(seconds=1)
 APART_SECONDS: Final = 0.04
-"""Those that a silent target let wait go on so far apart: all at once they would stand before everybody else at their source."""
+"""Those that waited together for a silent target go on so far apart, lest they stand before everybody else at their source: a
+worker's whole share of a wallet in two and a half seconds, at an eighth of what a worker carries (decision 0035)."""
 _NOT_FOUND: Final = 404
 _FORGETS: Final = Failure(code=RetentionTooShort.code, detail=RetentionTooShort.default_detail)
 _SAME: Final = Failure(code=SameWallet.code, detail="Both wallets are one system, registered twice; nothing was sent.")
@@ -52,7 +53,7 @@ class Shaping:
         self._discovery = discovery
         self._asking: dict[tuple[UUID, str], asyncio.Task[WellKnown]] = {}
         self._turns: dict[UUID, float] = {}
-        """Of silent targets that others still wait to go on with: when the next one may."""
+        """Of silent targets with which transfers still wait to go on: when the next one may."""
 
     async def shape_of(self, transfer: Transfer, *, waits_for: Callable[[UUID], None]) -> Shape | Unshaped:
         """Return the order for a transfer that has none yet; asks each wallet at most once.
@@ -80,13 +81,13 @@ class Shaping:
             return self._unshaped(transfer, stored, code=refusal.code)
         other = await self._book.get(transfer.realm, transfer.target.wallet_id)
         silent: str | None = None
+        is_one_of_many = _asked_of(other) in self._asking
         waits_for(transfer.target.wallet_id)
         try:
             target = await self._described(other)
         except (NotAdmitted, ReadFailed) as refusal:
             # A target need not say anything: while it cannot be reached it is not credited either.
             target, silent = other.wallet, refusal.code
-            await self._turn(other.wallet.id)
         accounts = {"source_account": transfer.source.account, "target_account": transfer.target.account}
         is_within = stays_within(source, target, **accounts)
         if is_within is None and silent is not None:
@@ -96,6 +97,8 @@ class Shaping:
             return Unshaped(end=End(status="failed", failure=_SAME))
         if any(forgets_too_early(retention_of(side), review_after=self._review_after) for side in (source, target)):
             return Unshaped(end=End(status="failed", failure=_FORGETS))
+        if silent is not None and is_one_of_many:
+            await self._turn(other.wallet.id)
         # One without a document promises no holds.
         return known_shape(source) or Shape.DEBIT_CREDIT
 
@@ -116,7 +119,7 @@ class Shaping:
         return replace(stored.wallet, capabilities=capabilities.model_dump(mode="json"))
 
     async def _turn(self, silent: UUID) -> None:
-        """Wait until the transfers before this one have gone on with a silent target."""
+        """Wait until the transfers before this one have gone on with a silent target: at most a tenant's share of a worker."""
         now = asyncio.get_running_loop().time()
         self._turns = {wallet_id: at for wallet_id, at in self._turns.items() if at > now}
         at = self._turns.get(silent, now)
