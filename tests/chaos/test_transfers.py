@@ -36,7 +36,7 @@ from support.tcp_relay import TcpRelay, tcp_relay
 _SHORT = 150
 _SHORT_KILLS = 4
 _FULL = 10_000
-_REVIEW_AFTER_SECONDS = 180
+_REVIEW_AFTER = {"CAUSEWAY_TRANSFER_REVIEW_AFTER_SECONDS": "180"}
 """Where a call was cut off at an address where nobody listens any more, only a person can tell; a day would be too long."""
 _END_SECONDS = 600
 """So long after the load all have ended: what nobody answers for is looked at up to five minutes after the time before."""
@@ -123,11 +123,7 @@ async def test_ten_thousand_transfers(show: Figures) -> None:
 async def _wallets() -> AsyncIterator[tuple[Wallets, TcpRelay]]:
     """Run a stack with two workers; gives its wallets, still to be prepared, and a relay to one of them."""
     async with wallet_names() as names:
-        settings = {
-            "CAUSEWAY_GATEWAY_WORKERS": "2",
-            "CAUSEWAY_TRANSFER_REVIEW_AFTER_SECONDS": str(_REVIEW_AFTER_SECONDS),
-            **names.environment(),
-        }
+        settings = {"CAUSEWAY_GATEWAY_WORKERS": "2", **_REVIEW_AFTER, **names.environment()}
         async with running_stack(movable_clock=False, **settings) as stack:
             port = int(stack.info()["services"][HOLDING.service]["url"].rpartition(":")[2])
             async with tcp_relay(port) as relay, tcp_relay(port, tls=names.tls) as front:
