@@ -115,14 +115,17 @@ async def test_a_killed_worker_s_recovery_is_taken_over(
 
 
 async def test_two_workers_share_a_recovery(dispatcher: Dispatcher) -> None:
-    """Its steps are taken one at a time, by whichever worker comes first, and nothing is sent twice."""
+    """Its steps are taken one at a time, by whichever worker comes first, and each delivery is taken back exactly once."""
     hook = await _failed(dispatcher, 30)
     quick = dispatcher.settings.model_copy(update={"recovery_rate_per_second": 10})
     recovery_id = await _recover(dispatcher, hook)
     async with running_engine(quick, name="one"), running_engine(quick, name="two"):
-        await _until_completed(dispatcher, recovery_id)
+        assert (await _until_completed(dispatcher, recovery_id))["resent"] == 30
         await dispatcher.until_settled(events=30)
-    assert sorted(hook.ids()) == _all_ids(30)
+    # Where a machine stands still, a lane passes to the other worker, and what was under way is unknown, and sent again.
+    unknown = await dispatcher.database.fetchval("SELECT count(*) FROM attempts WHERE outcome = 'unknown'")
+    assert sorted({*hook.ids()}) == _all_ids(30)
+    assert len(hook.ids()) <= 30 + unknown
 
 
 async def test_a_cancelled_recovery_stops_where_it_is(dispatcher: Dispatcher) -> None:
