@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aiohttp
 
+from benchmarks.pace import paced
 from benchmarks.stack import Stack
 from benchmarks.wallet_peer import OWNER_REF
 
@@ -62,10 +63,7 @@ async def own_share(wallets: Wallets, *, per_second: int, seconds: int) -> dict[
     direct: list[float] = []
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         tasks = []
-        start = time.perf_counter() + 0.1
-        for number in range(per_second * seconds):
-            scheduled = start + number / per_second
-            await asyncio.sleep(max(0.0, scheduled - time.perf_counter()))
+        async for number, scheduled in paced(per_second * seconds, per_second=per_second):
             url = wallets.direct[number % len(wallets.direct)]
             tasks.append(asyncio.create_task(_ask(session, url, scheduled, direct)))
         await asyncio.gather(*tasks)
@@ -82,10 +80,7 @@ async def reads(wallets: Wallets, *, per_second: int, seconds: int, with_hung: b
         tasks = [asyncio.create_task(_read(session, url, time.perf_counter(), [])) for url in wallets.good]
         await asyncio.gather(*tasks)
         tasks, beside = [], []
-        start = time.perf_counter() + 0.1
-        for number in range(per_second * seconds):
-            scheduled = start + number / per_second
-            await asyncio.sleep(max(0.0, scheduled - time.perf_counter()))
+        async for number, scheduled in paced(per_second * seconds, per_second=per_second):
             url = wallets.good[number % len(wallets.good)]
             tasks.append(asyncio.create_task(_read(session, url, scheduled, latencies)))
             if number % _OTHER_SHARE == 0:
